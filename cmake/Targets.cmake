@@ -1,0 +1,45 @@
+# How targets of this repository are compiled.
+#
+# memtrace_options         warnings and include path, for everything
+# memtrace_host_options    memtrace_options and the sanitizers: tools, tests, benchmarks
+# memtrace_shim_options    memtrace_options and what makes code fit to live inside a foreign malloc
+
+add_library(memtrace_options INTERFACE)
+target_include_directories(memtrace_options INTERFACE ${PROJECT_SOURCE_DIR})
+target_compile_options(memtrace_options INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor -Wcast-qual
+  $<$<COMPILE_LANGUAGE:CXX>:-Woverloaded-virtual>
+  $<$<BOOL:${MEMTRACE_WERROR}>:-Werror>)
+
+add_library(memtrace_host_options INTERFACE)
+target_link_libraries(memtrace_host_options INTERFACE memtrace_options)
+if(MEMTRACE_SANITIZE)
+  target_compile_options(memtrace_host_options INTERFACE -fsanitize=${MEMTRACE_SANITIZE} -fno-omit-frame-pointer
+    -fno-sanitize-recover=all)
+  target_link_options(memtrace_host_options INTERFACE -fsanitize=${MEMTRACE_SANITIZE})
+endif()
+
+# Freestanding: no exceptions, RTTI, guards or stack protector, each of which would need a symbol
+# of some libc. Frame pointers let the interposed functions name their caller's registers.
+add_library(memtrace_shim_options INTERFACE)
+target_link_libraries(memtrace_shim_options INTERFACE memtrace_options)
+target_compile_options(memtrace_shim_options INTERFACE
+  -O2 -g -fPIC -fvisibility=hidden -fno-exceptions -fno-rtti -fno-threadsafe-statics -fno-stack-protector
+  -fno-omit-frame-pointer -fasynchronous-unwind-tables -ftls-model=initial-exec -fno-builtin
+  -fcf-protection=none -U_FORTIFY_SOURCE -fno-plt
+  $<$<CXX_COMPILER_ID:GNU>:-fno-tree-loop-distribute-patterns>)
+if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  get_target_property(_options memtrace_shim_options INTERFACE_COMPILE_OPTIONS)
+  list(REMOVE_ITEM _options -fcf-protection=none)
+  set_target_properties(memtrace_shim_options PROPERTIES INTERFACE_COMPILE_OPTIONS "${_options}")
+endif()
+
+# memtrace_layer(NAME SOURCES...): one layer of the preload library, compiled twice: NAME_shim goes
+# into libmemtrace.so, NAME (a static library with ordinary flags and sanitizers) into tests, tools
+# and benchmarks.
+function(memtrace_layer name)
+  add_library(${name}_shim OBJECT ${ARGN})
+  target_link_libraries(${name}_shim PRIVATE memtrace_shim_options)
+  add_library(${name} STATIC ${ARGN})
+  target_link_libraries(${name} PUBLIC memtrace_host_options)
+endfunction()
