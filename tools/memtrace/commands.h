@@ -1,0 +1,29 @@
+// The subcommands of `memtrace`. Each declares its command line; when that is what the user typed, it
+// leaves in `*action` what to do, which returns the exit status.
+#ifndef MEMTRACE_TOOLS_MEMTRACE_COMMANDS_H_
+#define MEMTRACE_TOOLS_MEMTRACE_COMMANDS_H_
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace memtrace::commands {
+
+inline constexpr int kStatusUsage = 2;
+
+using Action = std::function<int()>;
+// What follows a "--" on the command line; empty if there is none.
+using Tail = std::optional<std::vector<std::string>>;
+
+void AddRun(CLI::App* app, const Tail* tail, Action* action);
+void AddCheck(CLI::App* app, Action* action);
+void AddLib(CLI::App* app, Action* action);
+
+// "memtrace: text" and a newline, to standard error.
+void Say(const std::string& text);
+
+}  // namespace memtrace::commands
+
+#endif  // MEMTRACE_TOOLS_MEMTRACE_COMMANDS_H_

@@ -1,0 +1,61 @@
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+
+#include "tools/memtrace/commands.h"
+
+namespace memtrace::commands {
+namespace {
+
+// CLI11 must not see the arguments of the program that is to be run.
+std::vector<std::string> SplitAtMark(int argc, char** argv, Tail* tail) {
+  std::vector<std::string> head;
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    if (tail->has_value()) {
+      (*tail)->push_back(argument);
+    } else if (argument == "--") {
+      tail->emplace();
+    } else {
+      head.push_back(argument);
+    }
+  }
+  return head;
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app("Helper of the memtrace memory profiler, for the container and the host.", "memtrace");
+  app.set_version_flag("--version", "memtrace " MEMTRACE_VERSION);
+  app.require_subcommand(1);
+  app.failure_message(CLI::FailureMessage::simple);
+  Tail tail;
+  Action action;
+  AddRun(&app, &tail, &action);
+  AddCheck(&app, &action);
+  AddLib(&app, &action);
+  try {
+    std::vector<std::string> arguments = SplitAtMark(argc, argv, &tail);
+    std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
+    app.parse(arguments);
+    return action();
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);
+    Say(std::string(error.what()) + "\nTry `memtrace --help` or `memtrace SUBCOMMAND --help`.");
+    return kStatusUsage;
+  }
+}
+
+}  // namespace
+
+void Say(const std::string& text) { fprintf(stderr, "memtrace: %s\n", text.c_str()); }
+
+}  // namespace memtrace::commands
+
+int main(int argc, char** argv) {
+  try {
+    return memtrace::commands::Main(argc, argv);
+  } catch (const std::exception& error) {
+    memtrace::commands::Say(error.what());
+    return 125;
+  }
+}

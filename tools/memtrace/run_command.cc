@@ -1,0 +1,166 @@
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <map>
+#include <memory>
+
+#include "injector/elf_probe.h"
+#include "injector/launch.h"
+#include "libmemtrace/config/options.h"
+#include "tools/memtrace/commands.h"
+
+namespace memtrace::commands {
+namespace {
+
+using injector::Settings;
+
+// Who asks for a recording wants its file, however little the program allocates.
+constexpr const char* kKeep = "always";
+
+struct RunRequest {
+  std::map<std::string, std::string> values;  // by variable
+  bool quiet = false;
+  std::string library;
+};
+
+std::string Str(rt::Text text) { return {text.data, text.size}; }
+
+// MEMTRACE_SNAPSHOT_AT: --snapshot-at
+std::string OptionName(const config::Variable& variable) {
+  std::string name = "--" + Str(variable.name).substr(strlen("MEMTRACE_"));
+  for (char& c : name) c = c == '_' ? '-' : static_cast<char>(tolower(c));
+  return name;
+}
+
+// The variables' own parsers judge the values, so that option and variable take the same.
+CLI::Validator ValueCheck(const config::Variable& variable) {
+  const auto check = [&variable](std::string& value) -> std::string {
+    config::Options scratch;
+    if (!value.empty() && variable.parse(value.c_str(), &scratch)) return "";
+    return "`" + value + "` is not usable: expected " + Str(variable.accepted);
+  };
+  return CLI::Validator(check, "");
+}
+
+// Children may start elsewhere: a relative path must mean the same to them.
+std::string Absolute(const std::string& variable, const std::string& value) {
+  const bool is_path = variable == "MEMTRACE_DIR" || variable == "MEMTRACE_TERMINATION_LOG";
+  return is_path ? std::filesystem::absolute(value).string() : value;
+}
+
+Settings BuildSettings(const RunRequest& request, const std::string& library) {
+  const char* preload = getenv("LD_PRELOAD");
+  Settings settings = {{"LD_PRELOAD", injector::PreloadList(library, preload != nullptr ? preload : "")},
+                       {"MEMTRACE_RUN", std::to_string(getpid())}};
+  if (request.values.count("MEMTRACE_KEEP") == 0) settings.emplace_back("MEMTRACE_KEEP", kKeep);
+  if (request.quiet) settings.emplace_back("MEMTRACE_QUIET", "1");
+  for (const auto& [variable, value] : request.values) settings.emplace_back(variable, Absolute(variable, value));
+  return settings;
+}
+
+// Empty with a message if there is none that can be preloaded.
+std::string UsableLibrary(const RunRequest& request) {
+  const std::string given = request.library.empty() ? injector::FindLibrary() : request.library;
+  if (given.empty()) {
+    Say("there is no libmemtrace.so in ../lib/memtrace beside this program; name one with --library");
+    return "";
+  }
+  const std::string library = std::filesystem::absolute(given).string();
+  if (access(library.c_str(), R_OK) != 0) {
+    Say("cannot read " + library + ": " + strerror(errno));
+    return "";
+  }
+  if (library.find_first_of(": ") != std::string::npos) {
+    Say("LD_PRELOAD takes no path with blanks or colons: " + library);
+    return "";
+  }
+  return library;
+}
+
+int SayNotExecutable(const std::string& name, int error, const injector::Probe& probe) {
+  std::string why = strerror(error);
+  // The file is there, so it is its interpreter that is not.
+  if (error == ENOENT && !probe.file.empty()) {
+    why = "its interpreter is missing: " + (probe.loader.empty() ? probe.file : probe.loader);
+  }
+  Say(name + ": " + why);
+  return error == ENOENT ? injector::kStatusNotFound : injector::kStatusCannotExecute;
+}
+
+int Run(const RunRequest& request, const std::vector<std::string>& command) {
+  const std::string library = UsableLibrary(request);
+  if (library.empty()) return injector::kStatusOwnFailure;
+  const injector::FoundProgram found = injector::FindProgram(command[0], getenv("PATH"));
+  if (found.path.empty()) return SayNotExecutable(command[0], found.error, {});
+
+  const std::vector<std::string> environment = injector::WithSettings(environ, BuildSettings(request, library));
+  config::Options options;
+  std::vector<const char*> entries;
+  for (const std::string& entry : environment) entries.push_back(entry.c_str());
+  entries.push_back(nullptr);
+  config::ReadOptions(entries.data(), &options, nullptr);
+
+  injector::Probe probe = injector::ProbeProgram(found.path);
+  if (probe.visibility == injector::Visibility::kNotElf) probe = injector::ProbeProgram("/bin/sh");
+  const std::string blind = injector::Explain(probe);
+  if (!blind.empty() && !options.quiet) Say(blind);
+  return SayNotExecutable(found.path, injector::Execute(found.path, command, environment), probe);
+}
+
+class RunFormatter : public CLI::Formatter {
+ public:
+  std::string make_usage(const CLI::App* /*app*/, std::string /*name*/) const override {
+    return "Usage: memtrace run [options] -- PROGRAM [ARG...]\n";
+  }
+};
+
+// With "--" the options end there. Without, they end at the first word that is none, and a "--" further on
+// belongs to the program.
+std::vector<std::string> Command(const std::vector<std::string>& words, const Tail& tail) {
+  std::vector<std::string> command = words;
+  if (!words.empty() && words[0][0] == '-') throw CLI::ExtrasError({words[0]});
+  if (tail.has_value()) {
+    if (!words.empty()) command.emplace_back("--");
+    command.insert(command.end(), tail->begin(), tail->end());
+  }
+  if (command.empty()) throw CLI::RequiredError("PROGRAM");
+  return command;
+}
+
+}  // namespace
+
+void AddRun(CLI::App* app, const Tail* tail, Action* action) {
+  CLI::App* run = app->add_subcommand("run", "Start PROGRAM with the library preloaded.");
+  run->formatter(std::make_shared<RunFormatter>());
+  run->footer(
+      "Each option stands for the variable in brackets; values are the same. An existing LD_PRELOAD is kept.\n"
+      "Exit status: that of PROGRAM; 125 memtrace failed, 126 PROGRAM cannot be executed, 127 it is not there.");
+  run->prefix_command();
+  auto request = std::make_shared<RunRequest>();
+  for (const config::Variable& variable : config::Variables()) {
+    if (variable.help.empty()) continue;
+    const std::string fallback = variable.name == "MEMTRACE_KEEP" ? kKeep : Str(variable.fallback);
+    const std::string help =
+        Str(variable.help) + " [" + Str(variable.name) + (fallback.empty() ? "" : ", default " + fallback) + "]";
+    if (variable.name == "MEMTRACE_QUIET") {
+      run->add_flag(OptionName(variable), request->quiet, "no line on standard error [MEMTRACE_QUIET]");
+      continue;
+    }
+    const auto store = [request, name = Str(variable.name)](const std::string& value) {
+      request->values[name] = value;
+    };
+    run->add_option_function<std::string>(OptionName(variable), store, help)
+        ->check(ValueCheck(variable))
+        ->type_name("")
+        ->option_text(variable.name == "MEMTRACE_DIR" ? "DIR" : "VALUE");
+  }
+  run->add_option("--library", request->library, "another libmemtrace.so")->option_text("FILE");
+  run->callback([run, request, tail, action] {
+    *action = [request, command = Command(run->remaining(), *tail)] { return Run(*request, command); };
+  });
+}
+
+}  // namespace memtrace::commands
