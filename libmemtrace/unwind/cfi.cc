@@ -40,19 +40,28 @@ bool ReadAugmentation(ByteReader string, ByteReader* data, Cie* cie) {
   uintptr_t ignored;
   for (char c = string.Read<char>(); c != '\0'; c = string.Read<char>()) {
     switch (c) {
-      case 'z': cie->has_augmentation_data = true; break;
-      case 'R': cie->pointer_encoding = data->Read<uint8_t>(); break;
-      case 'L': data->Read<uint8_t>(); break;
+      case 'z':
+        cie->has_augmentation_data = true;
+        break;
+      case 'R':
+        cie->pointer_encoding = data->Read<uint8_t>();
+        break;
+      case 'L':
+        data->Read<uint8_t>();
+        break;
       case 'P': {
         const uint8_t encoding = data->Read<uint8_t>() & static_cast<uint8_t>(~dwarf::kIndirect);
         if (!ReadEncoded(data, encoding, 0, &ignored)) return false;
         break;
       }
-      case 'S': cie->is_signal_frame = true; break;
+      case 'S':
+        cie->is_signal_frame = true;
+        break;
       case 'B':  // arm64: return addresses are signed with key B
       case 'G':  // arm64: tagged stack
         break;
-      default: return cie->has_augmentation_data;  // the rest of the data is skipped by its length
+      default:
+        return cie->has_augmentation_data;  // the rest of the data is skipped by its length
     }
   }
   return data->ok();
@@ -177,10 +186,18 @@ class Program {
       const auto operand = static_cast<uint8_t>(instruction & ~dwarf::kPrimaryMask);
       bool good = true;
       switch (instruction & dwarf::kPrimaryMask) {
-        case dwarf::kAdvanceLoc: Advance(operand); break;
-        case dwarf::kOffset: good = SetFactored(operand, reader.Uleb(), RuleKind::kOffset); break;
-        case dwarf::kRestore: good = Restore(operand); break;
-        default: good = Extended(operand, &reader); break;
+        case dwarf::kAdvanceLoc:
+          Advance(operand);
+          break;
+        case dwarf::kOffset:
+          good = SetFactored(operand, reader.Uleb(), RuleKind::kOffset);
+          break;
+        case dwarf::kRestore:
+          good = Restore(operand);
+          break;
+        default:
+          good = Extended(operand, &reader);
+          break;
       }
       if (!good || !reader.ok()) return false;
       if (location_ > pc_) return true;
@@ -191,52 +208,85 @@ class Program {
   bool Extended(uint8_t instruction, ByteReader* reader) {
     switch (instruction) {
       case dwarf::kNop:
-      case dwarf::kNegateRaState: return true;
-      case dwarf::kGnuArgsSize: reader->Uleb(); return true;
-      case dwarf::kSetLoc: return ReadEncoded(reader, cie_.pointer_encoding, 0, &location_);
-      case dwarf::kAdvanceLoc1: Advance(reader->Read<uint8_t>()); return true;
-      case dwarf::kAdvanceLoc2: Advance(reader->Read<uint16_t>()); return true;
-      case dwarf::kAdvanceLoc4: Advance(reader->Read<uint32_t>()); return true;
-      case dwarf::kRememberState: return Remember();
-      case dwarf::kRestoreState: return Recall();
+      case dwarf::kNegateRaState:
+        return true;
+      case dwarf::kGnuArgsSize:
+        reader->Uleb();
+        return true;
+      case dwarf::kSetLoc:
+        return ReadEncoded(reader, cie_.pointer_encoding, 0, &location_);
+      case dwarf::kAdvanceLoc1:
+        Advance(reader->Read<uint8_t>());
+        return true;
+      case dwarf::kAdvanceLoc2:
+        Advance(reader->Read<uint16_t>());
+        return true;
+      case dwarf::kAdvanceLoc4:
+        Advance(reader->Read<uint32_t>());
+        return true;
+      case dwarf::kRememberState:
+        return Remember();
+      case dwarf::kRestoreState:
+        return Recall();
       case dwarf::kDefCfa:
       case dwarf::kDefCfaSf:
       case dwarf::kDefCfaRegister:
       case dwarf::kDefCfaOffset:
       case dwarf::kDefCfaOffsetSf:
-      case dwarf::kDefCfaExpression: return DefineCfa(instruction, reader);
-      default: return SetRegister(instruction, reader);
+      case dwarf::kDefCfaExpression:
+        return DefineCfa(instruction, reader);
+      default:
+        return SetRegister(instruction, reader);
     }
   }
 
   bool DefineCfa(uint8_t instruction, ByteReader* reader) {
     Rule* cfa = &row_.cfa;
     switch (instruction) {
-      case dwarf::kDefCfa: return SetCfaRegister(reader->Uleb()) && SetCfaOffset(reader->Uleb());
-      case dwarf::kDefCfaSf: return SetCfaRegister(reader->Uleb()) && SetCfaOffset(Factored(reader->Sleb()));
-      case dwarf::kDefCfaRegister: return cfa->kind() == RuleKind::kOffset && SetCfaRegister(reader->Uleb());
-      case dwarf::kDefCfaOffset: return SetCfaOffset(reader->Uleb());
-      case dwarf::kDefCfaOffsetSf: return SetCfaOffset(Factored(reader->Sleb()));
-      case dwarf::kDefCfaExpression: return SetExpression(cfa, RuleKind::kExpression, reader);
-      default: return false;
+      case dwarf::kDefCfa:
+        return SetCfaRegister(reader->Uleb()) && SetCfaOffset(reader->Uleb());
+      case dwarf::kDefCfaSf:
+        return SetCfaRegister(reader->Uleb()) && SetCfaOffset(Factored(reader->Sleb()));
+      case dwarf::kDefCfaRegister:
+        return cfa->kind() == RuleKind::kOffset && SetCfaRegister(reader->Uleb());
+      case dwarf::kDefCfaOffset:
+        return SetCfaOffset(reader->Uleb());
+      case dwarf::kDefCfaOffsetSf:
+        return SetCfaOffset(Factored(reader->Sleb()));
+      case dwarf::kDefCfaExpression:
+        return SetExpression(cfa, RuleKind::kExpression, reader);
+      default:
+        return false;
     }
   }
 
   bool SetRegister(uint8_t instruction, ByteReader* reader) {
     const uint64_t number = reader->Uleb();
     switch (instruction) {
-      case dwarf::kOffsetExtended: return SetFactored(number, reader->Uleb(), RuleKind::kOffset);
-      case dwarf::kOffsetExtendedSf: return SetFactored(number, reader->Sleb(), RuleKind::kOffset);
-      case dwarf::kGnuNegativeOffsetExtended: return SetFactored(number, -reader->Uleb(), RuleKind::kOffset);
-      case dwarf::kValOffset: return SetFactored(number, reader->Uleb(), RuleKind::kValueOffset);
-      case dwarf::kValOffsetSf: return SetFactored(number, reader->Sleb(), RuleKind::kValueOffset);
-      case dwarf::kRestoreExtended: return Restore(number);
-      case dwarf::kUndefined: return SetRule(number, RuleKind::kUndefined, 0);
-      case dwarf::kSameValue: return SetRule(number, RuleKind::kSame, 0);
-      case dwarf::kRegister: return SetRule(number, RuleKind::kRegister, reader->Uleb());
-      case dwarf::kExpression: return SetExpression(Column(number), RuleKind::kExpression, reader);
-      case dwarf::kValExpression: return SetExpression(Column(number), RuleKind::kValueExpression, reader);
-      default: return false;
+      case dwarf::kOffsetExtended:
+        return SetFactored(number, reader->Uleb(), RuleKind::kOffset);
+      case dwarf::kOffsetExtendedSf:
+        return SetFactored(number, reader->Sleb(), RuleKind::kOffset);
+      case dwarf::kGnuNegativeOffsetExtended:
+        return SetFactored(number, -reader->Uleb(), RuleKind::kOffset);
+      case dwarf::kValOffset:
+        return SetFactored(number, reader->Uleb(), RuleKind::kValueOffset);
+      case dwarf::kValOffsetSf:
+        return SetFactored(number, reader->Sleb(), RuleKind::kValueOffset);
+      case dwarf::kRestoreExtended:
+        return Restore(number);
+      case dwarf::kUndefined:
+        return SetRule(number, RuleKind::kUndefined, 0);
+      case dwarf::kSameValue:
+        return SetRule(number, RuleKind::kSame, 0);
+      case dwarf::kRegister:
+        return SetRule(number, RuleKind::kRegister, reader->Uleb());
+      case dwarf::kExpression:
+        return SetExpression(Column(number), RuleKind::kExpression, reader);
+      case dwarf::kValExpression:
+        return SetExpression(Column(number), RuleKind::kValueExpression, reader);
+      default:
+        return false;
     }
   }
 
@@ -304,24 +354,47 @@ class Program {
 bool ReadEncoded(ByteReader* reader, uint8_t encoding, uintptr_t base, uintptr_t* value) {
   uintptr_t from = 0;
   switch (encoding & dwarf::kRelationMask) {
-    case dwarf::kAbsolute: break;
-    case dwarf::kPcRelative: from = reader->position(); break;
-    case dwarf::kDataRelative: from = base; break;
-    case dwarf::kAligned: reader->Seek((reader->position() + 7) & ~uintptr_t{7}); break;
-    default: return false;
+    case dwarf::kAbsolute:
+      break;
+    case dwarf::kPcRelative:
+      from = reader->position();
+      break;
+    case dwarf::kDataRelative:
+      from = base;
+      break;
+    case dwarf::kAligned:
+      reader->Seek((reader->position() + 7) & ~uintptr_t{7});
+      break;
+    default:
+      return false;
   }
   if ((encoding & dwarf::kIndirect) != 0) return false;
   switch (encoding & dwarf::kFormatMask) {
     case dwarf::kAbsolute:
     case dwarf::kUdata8:
-    case dwarf::kSdata8: *value = reader->Read<uint64_t>(); break;
-    case dwarf::kUleb128: *value = reader->Uleb(); break;
-    case dwarf::kSleb128: *value = static_cast<uint64_t>(reader->Sleb()); break;
-    case dwarf::kUdata2: *value = reader->Read<uint16_t>(); break;
-    case dwarf::kSdata2: *value = static_cast<uint64_t>(int64_t{reader->Read<int16_t>()}); break;
-    case dwarf::kUdata4: *value = reader->Read<uint32_t>(); break;
-    case dwarf::kSdata4: *value = static_cast<uint64_t>(int64_t{reader->Read<int32_t>()}); break;
-    default: return false;
+    case dwarf::kSdata8:
+      *value = reader->Read<uint64_t>();
+      break;
+    case dwarf::kUleb128:
+      *value = reader->Uleb();
+      break;
+    case dwarf::kSleb128:
+      *value = static_cast<uint64_t>(reader->Sleb());
+      break;
+    case dwarf::kUdata2:
+      *value = reader->Read<uint16_t>();
+      break;
+    case dwarf::kSdata2:
+      *value = static_cast<uint64_t>(int64_t{reader->Read<int16_t>()});
+      break;
+    case dwarf::kUdata4:
+      *value = reader->Read<uint32_t>();
+      break;
+    case dwarf::kSdata4:
+      *value = static_cast<uint64_t>(int64_t{reader->Read<int32_t>()});
+      break;
+    default:
+      return false;
   }
   *value += from;
   return reader->ok();

@@ -21,8 +21,8 @@ struct CfiTables {
 
 // How the caller's value of a register, or the CFA, is found.
 enum class RuleKind : uint8_t {
-  kUnspecified,      // the same value; for the return address of a frameless leaf: the link register
-  kUndefined,        // for the return address: the outermost frame
+  kUnspecified,  // the same value; for the return address of a frameless leaf: the link register
+  kUndefined,    // for the return address: the outermost frame
   kSame,
   kOffset,           // saved at CFA + value
   kValueOffset,      // is CFA + value

@@ -25,9 +25,9 @@ bool ReadElfHeaders(const char* path, ElfHeaders* headers);
 
 // What an image consists of; addresses are those of the process.
 struct ElfImage {
-  uintptr_t bias = 0;       // address in the process - address in the file
-  MemoryRange whole;        // all segments and what lies between them
-  MemoryRange code;         // from the first executable segment to the end of the last
+  uintptr_t bias = 0;           // address in the process - address in the file
+  MemoryRange whole;            // all segments and what lies between them
+  MemoryRange code;             // from the first executable segment to the end of the last
   uintptr_t unwind_header = 0;  // .eh_frame_hdr, 0: none
   MemoryRange notes[4];
   int note_count = 0;

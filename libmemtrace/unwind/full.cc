@@ -78,16 +78,23 @@ class FullWalk {
     uint64_t address = 0;
     switch (rule.kind()) {
       case RuleKind::kUnspecified:
-      case RuleKind::kSame: *value = registers_.values[dwarf_register]; return registers_.Has(dwarf_register);
-      case RuleKind::kOffset: return memory_.Read(cfa + operand, value);
-      case RuleKind::kValueOffset: *value = cfa + operand; return true;
+      case RuleKind::kSame:
+        *value = registers_.values[dwarf_register];
+        return registers_.Has(dwarf_register);
+      case RuleKind::kOffset:
+        return memory_.Read(cfa + operand, value);
+      case RuleKind::kValueOffset:
+        *value = cfa + operand;
+        return true;
       case RuleKind::kRegister:
         if (registers_.Has(operand)) *value = registers_.values[operand];
         return registers_.Has(operand);
       case RuleKind::kExpression:
         return Compute(rule, tables, &cfa, &address) && memory_.Read(address, value);
-      case RuleKind::kValueExpression: return Compute(rule, tables, &cfa, value);
-      case RuleKind::kUndefined: return false;
+      case RuleKind::kValueExpression:
+        return Compute(rule, tables, &cfa, value);
+      case RuleKind::kUndefined:
+        return false;
     }
     return false;
   }

@@ -88,7 +88,8 @@ class StackMemory {
   explicit StackMemory(const StackLimits& limits) : limits_(limits) {}
 
   bool Read(uintptr_t address, uintptr_t* value) {
-    if (!Covers(address) && !Extend(address)) [[unlikely]] return false;
+    if (!Covers(address) && !Extend(address)) [[unlikely]]
+      return false;
     *value = LoadUnaligned<uintptr_t>(address);
     return true;
   }

@@ -219,7 +219,9 @@ Code Discover(uintptr_t pc, uint16_t* module) {
   return executable ? Code::kAnonymous : Code::kNone;
 }
 
-bool IsGone(uint16_t module) { return module == format::kNoModule || At(module).closed.load(std::memory_order_relaxed); }
+bool IsGone(uint16_t module) {
+  return module == format::kNoModule || At(module).closed.load(std::memory_order_relaxed);
+}
 
 // Marks in `seen`, a bit per module, those that the line belongs to.
 void MarkSeen(const Mapping& mapping, uint32_t count, uint8_t* seen) {

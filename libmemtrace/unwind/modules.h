@@ -30,7 +30,7 @@ struct Module {
   CfiTables tables;
   uint64_t device;  // as in /proc/self/maps; 0 and 0 for the vDSO
   uint64_t inode;
-  uint64_t first_seen;  // CLOCK_REALTIME in ns
+  uint64_t first_seen;              // CLOCK_REALTIME in ns
   std::atomic<uint64_t> closed_ns;  // likewise, 0: still loaded. Stored before `closed`
   std::atomic<bool> closed;
   uint32_t build_id_bytes;

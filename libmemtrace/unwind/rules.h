@@ -12,14 +12,14 @@
 namespace memtrace::unwind {
 
 enum class StepKind : uint8_t {
-  kNone = 0,       // nothing is known: not code, or it could not be found out now. Never cached
-  kSp,             // CFA = sp + cfa_words
-  kFp,             // CFA = fp + cfa_words
-  kFpIndirect,     // CFA = *(fp + cfa_words), fp saved at fp + fp_words: a realigned stack
-  kFramePointer,   // no information: the frame pointer is all there is
-  kSignal,         // the kernel's signal frame lies at sp
-  kEnd,            // outermost frame
-  kFull,           // needs more registers than sp and fp
+  kNone = 0,      // nothing is known: not code, or it could not be found out now. Never cached
+  kSp,            // CFA = sp + cfa_words
+  kFp,            // CFA = fp + cfa_words
+  kFpIndirect,    // CFA = *(fp + cfa_words), fp saved at fp + fp_words: a realigned stack
+  kFramePointer,  // no information: the frame pointer is all there is
+  kSignal,        // the kernel's signal frame lies at sp
+  kEnd,           // outermost frame
+  kFull,          // needs more registers than sp and fp
 };
 
 // Offsets are in words of 8 bytes. Fits into the word that the cache keeps.

@@ -24,7 +24,8 @@ Step StepIndirect(CompactRule rule, StackMemory* memory, Cursor* cursor) {
       ra_bytes == 0 || !memory->Read(cfa - ra_bytes, &pc)) {
     return Step::kLost;
   }
-  if (rule.fp_words != CompactRule::kFpUnchanged && !memory->Read(cursor->fp + static_cast<uintptr_t>(int64_t{rule.fp_words} * 8), &fp)) {
+  if (rule.fp_words != CompactRule::kFpUnchanged &&
+      !memory->Read(cursor->fp + static_cast<uintptr_t>(int64_t{rule.fp_words} * 8), &fp)) {
     return Step::kLost;
   }
   return Return(pc, cfa, fp, cursor);
@@ -70,11 +71,16 @@ Step StepOverSignal(StackMemory* memory, Cursor* cursor) {
 
 Step StepBySpecialRule(CompactRule rule, StackMemory* memory, Cursor* cursor) {
   switch (rule.kind) {
-    case StepKind::kEnd: return Step::kEnd;
-    case StepKind::kSignal: return StepOverSignal(memory, cursor);
-    case StepKind::kFpIndirect: return StepIndirect(rule, memory, cursor);
-    case StepKind::kFramePointer: return StepByFramePointer(memory, cursor);
-    default: return Step::kLost;
+    case StepKind::kEnd:
+      return Step::kEnd;
+    case StepKind::kSignal:
+      return StepOverSignal(memory, cursor);
+    case StepKind::kFpIndirect:
+      return StepIndirect(rule, memory, cursor);
+    case StepKind::kFramePointer:
+      return StepByFramePointer(memory, cursor);
+    default:
+      return Step::kLost;
   }
 }
 

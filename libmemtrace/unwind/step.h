@@ -14,8 +14,8 @@ struct Cursor {
   uintptr_t pc;  // as it was found: a return address, or exact
   uintptr_t sp;
   uintptr_t fp;
-  uintptr_t lr;           // 0: unknown. Known in a frame that a signal interrupted, where it exists
-  bool is_exact;          // pc is that of an instruction about to run
+  uintptr_t lr;   // 0: unknown. Known in a frame that a signal interrupted, where it exists
+  bool is_exact;  // pc is that of an instruction about to run
   uintptr_t LookupPc() const { return is_exact ? pc : pc - 1; }
 };
 
@@ -38,7 +38,8 @@ inline uintptr_t ReturnAddressBytes(CompactRule rule) {
   const uintptr_t ra_bytes = ReturnAddressBytes(rule);
   uintptr_t pc = cursor->lr;
   if (arch::kReturnAddressIsPushed || ra_bytes != 0) {
-    if (cfa <= cursor->sp || !memory->Read(cfa - ra_bytes, &pc)) [[unlikely]] return Step::kLost;
+    if (cfa <= cursor->sp || !memory->Read(cfa - ra_bytes, &pc)) [[unlikely]]
+      return Step::kLost;
   } else if (cfa < cursor->sp || pc == 0) {
     return Step::kLost;  // only what a signal interrupted can be a frameless leaf
   }
@@ -46,7 +47,8 @@ inline uintptr_t ReturnAddressBytes(CompactRule rule) {
       !memory->Read(cfa - static_cast<uintptr_t>(int64_t{rule.fp_words} * 8), &cursor->fp)) [[unlikely]] {
     return Step::kLost;
   }
-  if (pc == 0) [[unlikely]] return Step::kEnd;
+  if (pc == 0) [[unlikely]]
+    return Step::kEnd;
   cursor->pc = arch::StripReturnAddress(pc);
   cursor->sp = cfa;
   cursor->lr = 0;

@@ -9,7 +9,8 @@
 namespace memtrace::unwind {
 
 Unwound Unwind(const Registers& start, const StackLimits& limits, Frame* frames, uint32_t capacity) {
-  if (IsLibunwindUsed()) [[unlikely]] return UnwindByLibunwind(start, frames, capacity);
+  if (IsLibunwindUsed()) [[unlikely]]
+    return UnwindByLibunwind(start, frames, capacity);
   StackMemory memory(limits);
   Cursor cursor{start.pc, start.sp, start.fp, 0, false};
   uint32_t count = 0;
