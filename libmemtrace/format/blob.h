@@ -1,6 +1,6 @@
 // Variable-length facts of a recording: a stream of blobs over all chunks of ChunkKind::kBlob,
 // header.blob_bytes long. Each blob is a BlobHeader, its name, its content, and zeroes up to
-// the next multiple of 8.
+// the next multiple of 8. A long content comes as several blobs of the same kind and name, in order.
 #ifndef MEMTRACE_FORMAT_BLOB_H_
 #define MEMTRACE_FORMAT_BLOB_H_
 

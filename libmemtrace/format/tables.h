@@ -63,7 +63,7 @@ constexpr uint64_t KeySize(uint64_t key, uint32_t low) { return key >> 54 << 32 
 // 128 MiB, to 1 part in 2^26 above.
 inline constexpr int kBirthMantissaBits = 27;
 constexpr uint32_t EncodeBirth(uint64_t work_bytes) {
-  const int width = std::bit_width(work_bytes);
+  const int width = static_cast<int>(std::bit_width(work_bytes));
   const int shift = width > kBirthMantissaBits ? width - kBirthMantissaBits : 0;
   if (shift > 31) return ~uint32_t{0};
   return static_cast<uint32_t>(shift) << kBirthMantissaBits | static_cast<uint32_t>(work_bytes >> shift);
@@ -110,7 +110,7 @@ inline constexpr int kOctaves = 32;
 inline constexpr int kAgeOctaveShift = 12;
 inline constexpr int kWorkOctaveShift = 16;
 constexpr int Octave(uint64_t value, int shift) {
-  const int octave = std::bit_width(value >> shift);
+  const int octave = static_cast<int>(std::bit_width(value >> shift));
   return octave < kOctaves ? octave : kOctaves - 1;
 }
 constexpr int AgeColumn(uint64_t age_bytes) { return Octave(age_bytes, kAgeOctaveShift); }
@@ -143,7 +143,7 @@ struct ThreadBuffer {
   uint64_t pending_work_bytes;
   uint64_t slow_path_calls;
   uint64_t samples;  // blocks entered into the live table
-  uint8_t reserved[8];
+  uint64_t scratch;  // private memory of the process, of no use to readers
 };
 static_assert(sizeof(ThreadBuffer) == 128);
 
