@@ -1,0 +1,198 @@
+#include "tools/analysis/memory.h"
+
+#include <algorithm>
+#include <charconv>
+#include <initializer_list>
+
+#include "tools/common/numbers.h"
+
+namespace memtrace::tools {
+namespace {
+
+// v1 says "no limit" with the largest number that is a multiple of a page.
+constexpr uint64_t kNoLimit = uint64_t{1} << 60;
+
+std::string_view Trim(std::string_view text) {
+  const size_t begin = text.find_first_not_of(" \t\n");
+  if (begin == std::string_view::npos) return {};
+  return text.substr(begin, text.find_last_not_of(" \t\n") - begin + 1);
+}
+
+Bytes ParseUint(std::string_view text, int base = 10) {
+  uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
+  if (error != std::errc() || end == text.data()) return std::nullopt;
+  return value;
+}
+
+Bytes Known(uint64_t value) { return value == format::kUnknown ? Bytes() : Bytes(value); }
+
+Bytes Difference(Bytes a, Bytes b) {
+  if (!a || !b) return std::nullopt;
+  return Excess(*a, *b);
+}
+
+// The files of one cgroup: v1 and v2 names for one thing side by side.
+class CgroupFiles {
+ public:
+  CgroupFiles(const Profile& profile, std::string prefix) : profile_(profile), prefix_(std::move(prefix)) {}
+
+  std::string_view Text(std::string_view name) const {
+    const std::string* content = profile_.FindBlob(format::BlobKind::kCgroupFile, prefix_ + std::string(name));
+    return content != nullptr ? std::string_view(*content) : std::string_view();
+  }
+  // The content of the first of these files that holds a number.
+  Bytes Number(std::initializer_list<std::string_view> names) const {
+    for (const std::string_view name : names) {
+      if (const Bytes value = ParseUint(Trim(Text(name)))) return value;
+    }
+    return std::nullopt;
+  }
+  Bytes Limit(std::initializer_list<std::string_view> names) const {
+    const Bytes value = Number(names);
+    return value && *value < kNoLimit ? value : std::nullopt;
+  }
+  // A line of memory.stat. v1's total_* covers the children too, as v2's numbers do.
+  Bytes Stat(std::string_view v2, std::string_view v1) const {
+    const std::string_view text = Text("memory.stat");
+    for (const std::string& key : {"total_" + std::string(v1), std::string(v2), std::string(v1)}) {
+      if (const Bytes value = FieldOf(text, key)) return value;
+    }
+    return std::nullopt;
+  }
+
+ private:
+  const Profile& profile_;
+  std::string prefix_;
+};
+
+// Snapshots store the files of the process's own cgroup and of the one with the limit, the latter
+// prefixed by "../" per level. The smallest limit is the one that kills.
+std::string LimitPrefix(const Profile& profile) {
+  std::string best;
+  Bytes smallest;
+  for (const Blob& blob : profile.blobs) {
+    if (blob.kind != format::BlobKind::kCgroupFile) continue;
+    const std::string prefix = blob.name.substr(0, blob.name.rfind('/') + 1);
+    const Bytes limit = CgroupFiles(profile, prefix).Limit({"memory.max", "memory.limit_in_bytes"});
+    if (limit && (!smallest || *limit < *smallest)) {
+      smallest = limit;
+      best = prefix;
+    }
+  }
+  return best;
+}
+
+std::optional<double> PressureFullAvg10(std::string_view text) {
+  const size_t line = text.find("full avg10=");
+  if (line == std::string_view::npos) return std::nullopt;
+  const std::string_view number = text.substr(line + 11);
+  double value = 0;
+  const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), value);
+  return error == std::errc() ? std::optional(value) : std::nullopt;
+}
+
+// Address space, private and writable, of anonymous mappings in which recorded blocks live: what the allocator may keep
+// resident. The rest of the anonymous memory belongs to others (managed heaps, stacks, mmap).
+Bytes AllocatorMappings(const Profile& profile) {
+  const std::string* maps = profile.FindBlob(format::BlobKind::kProcFile, "maps");
+  if (maps == nullptr) return std::nullopt;
+  uint64_t sum = 0;
+  for (size_t begin = 0; begin < maps->size();) {
+    const size_t end = std::min(maps->find('\n', begin), maps->size());
+    const std::string_view line = std::string_view(*maps).substr(begin, end - begin);
+    begin = end + 1;
+    const size_t dash = line.find('-');
+    const size_t space = line.find(' ');
+    if (dash == std::string_view::npos || space == std::string_view::npos || dash > space) continue;
+    const Bytes low = ParseUint(line.substr(0, dash), 16);
+    const Bytes high = ParseUint(line.substr(dash + 1, space - dash - 1), 16);
+    if (!low || !high || *low >= *high || line.substr(space + 1, 2) != "rw" || line.find('/') != std::string_view::npos)
+      continue;
+    const auto block = std::lower_bound(profile.live.begin(), profile.live.end(), *low,
+                                        [](const LiveBlock& b, uint64_t address) { return b.address < address; });
+    const bool holds_blocks = block != profile.live.end() && block->address < *high;
+    if (holds_blocks || line.ends_with("[heap]")) sum = SaturatingAdd(sum, *high - *low);
+  }
+  return sum;
+}
+
+std::string_view ProcText(const Profile& profile, std::string_view name) {
+  const std::string* content = profile.FindBlob(format::BlobKind::kProcFile, name);
+  return content != nullptr ? std::string_view(*content) : std::string_view();
+}
+
+}  // namespace
+
+Bytes FieldOf(std::string_view text, std::string_view key) {
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    const std::string_view line = text.substr(begin, end - begin);
+    begin = end + 1;
+    if (!line.starts_with(key) || line.size() == key.size()) continue;
+    const char after = line[key.size()];
+    if (after != ' ' && after != '\t') continue;
+    const Bytes value = ParseUint(Trim(line.substr(key.size())));
+    if (value && line.ends_with("kB")) return *value > kNoLimit / 1024 ? std::nullopt : Bytes(*value * 1024);
+    return value;
+  }
+  return std::nullopt;
+}
+
+CgroupFacts ReadCgroupFacts(const Profile& profile) {
+  CgroupFacts facts;
+  const std::string version = profile.BlobOr(format::BlobKind::kCgroupVersion, "");
+  if (version == "1" || version == "2") facts.version = version[0] - '0';
+  if (const std::string* path = profile.FindBlob(format::BlobKind::kCgroupPath)) facts.path = *path;
+
+  const CgroupFiles files(profile, LimitPrefix(profile));
+  facts.limit_bytes = files.Limit({"memory.max", "memory.limit_in_bytes"});
+  facts.usage_bytes = files.Number({"memory.current", "memory.usage_in_bytes"});
+  facts.working_set_bytes = Difference(facts.usage_bytes, files.Stat("inactive_file", "inactive_file"));
+  facts.peak_bytes = files.Number({"memory.peak", "memory.max_usage_in_bytes"});
+  facts.swap_bytes = files.Number({"memory.swap.current"});
+  if (!facts.swap_bytes) facts.swap_bytes = files.Stat("swap", "swap");
+  facts.oom_events = FieldOf(files.Text("memory.events"), "oom");
+  facts.oom_kills = FieldOf(files.Text("memory.events"), "oom_kill");
+  if (!facts.oom_kills) facts.oom_kills = FieldOf(files.Text("memory.oom_control"), "oom_kill");
+  const CgroupFiles own(profile, "");  // pids has a hierarchy of its own
+  facts.pids = own.Number({"pids.current"});
+  facts.pids_limit = own.Limit({"pids.max"});
+  facts.pressure_full_avg10 = PressureFullAvg10(files.Text("memory.pressure"));
+
+  if (!facts.limit_bytes) facts.limit_bytes = Known(profile.header.cgroup_limit_bytes);
+  if (facts.limit_bytes && *facts.limit_bytes >= kNoLimit) facts.limit_bytes.reset();
+  // A recording carries no copy of the files; its time line does say how much was used.
+  if (!facts.usage_bytes && !profile.timeline.empty()) {
+    facts.usage_bytes = Known(profile.timeline.back().cgroup_usage_bytes);
+    facts.working_set_bytes = Known(profile.timeline.back().cgroup_working_set_bytes);
+  }
+  return facts;
+}
+
+MemoryBridge BuildBridge(const Profile& profile, const CgroupFacts& cgroup) {
+  MemoryBridge bridge;
+  const CgroupFiles files(profile, LimitPrefix(profile));
+  const std::string_view status = ProcText(profile, "status");
+  bridge.cgroup_bytes = cgroup.usage_bytes;
+  bridge.native_live_bytes = profile.totals.live_bytes;
+  bridge.shmem_bytes = files.Stat("shmem", "shmem");
+  bridge.file_bytes = Difference(files.Stat("file", "cache"), bridge.shmem_bytes.value_or(0));
+  bridge.kernel_bytes = files.Stat("kernel", "kernel");  // v2 since Linux 5.18
+  if (!bridge.kernel_bytes) bridge.kernel_bytes = files.Number({"memory.kmem.usage_in_bytes"});
+
+  Bytes anon = FieldOf(ProcText(profile, "smaps_rollup"), "Anonymous:");
+  if (!anon) anon = FieldOf(status, "RssAnon:");
+  bridge.other_processes_bytes = Difference(files.Stat("anon", "rss"), anon);
+  // VmStk is the main thread's stack; other stacks are mappings like any other.
+  if (FieldOf(status, "Threads:") == Bytes(1)) bridge.stacks_bytes = FieldOf(status, "VmStk:");
+  const Bytes mappings = AllocatorMappings(profile);
+  if (!anon || !mappings) return bridge;
+  // Live blocks whose pages were never written are in no RSS: then there is nothing left to divide.
+  const uint64_t beside = Excess(*anon, SaturatingAdd(profile.totals.live_bytes, bridge.stacks_bytes.value_or(0)));
+  bridge.allocator_overhead_bytes = std::min(beside, Excess(*mappings, profile.totals.live_bytes));
+  bridge.other_anon_bytes = beside - *bridge.allocator_overhead_bytes;
+  return bridge;
+}
+
+}  // namespace memtrace::tools

@@ -1,0 +1,152 @@
+#include "tools/analysis/report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "tools/analysis/process_state.h"
+#include "tools/analysis/work_clock.h"
+#include "tools/common/numbers.h"
+#include "tools/common/quantity.h"
+
+namespace memtrace::tools {
+namespace {
+
+uint64_t NowNs() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
+}
+
+// The last moment that the recording knows of. A process that was killed had no time to note when.
+uint64_t EndOf(const Profile& profile, std::string_view state) {
+  const format::Header& header = profile.header;
+  if (state == "running") return std::max(NowNs(), header.start_ns);
+  if (header.end_ns != 0) return header.end_ns;
+  uint64_t end = std::max(header.start_ns, header.last_event_ns);
+  if (!profile.timeline.empty()) end = std::max(end, profile.timeline.back().time_ns);
+  return end;
+}
+
+std::string TriggerName(const Profile& profile, std::string_view state) {
+  if (state == "exited") return "exit";
+  switch (static_cast<format::Trigger>(profile.header.trigger)) {
+    case format::Trigger::kSignal:
+      return "signal";
+    case format::Trigger::kThreshold:
+      return "threshold";
+    case format::Trigger::kExit:
+      return "exit";
+    default:
+      return "none";
+  }
+}
+
+Bytes Known(uint64_t value) { return value == format::kUnknown ? Bytes() : Bytes(value); }
+
+std::vector<TimelineEntry> MergeTimelines(const ProcessStates& states, uint64_t started_ns) {
+  std::vector<format::TimelinePoint> points;
+  for (const Profile& state : states) points.insert(points.end(), state.timeline.begin(), state.timeline.end());
+  const auto by_time = [](const auto& a, const auto& b) { return a.time_ns < b.time_ns; };
+  std::stable_sort(points.begin(), points.end(), by_time);
+  const auto same = [](const auto& a, const auto& b) { return a.time_ns == b.time_ns; };
+  points.erase(std::unique(points.begin(), points.end(), same), points.end());
+  std::vector<TimelineEntry> entries;
+  for (const format::TimelinePoint& point : points) {
+    const double t = (static_cast<double>(point.time_ns) - static_cast<double>(started_ns)) / 1e9;
+    entries.push_back({t, Known(point.cgroup_usage_bytes), Known(point.live_bytes)});
+  }
+  return entries;
+}
+
+struct FlagText {
+  uint32_t flag;
+  const char* text;
+};
+constexpr FlagText kFlags[] = {
+    {format::kFlagExecutableHasOwnMalloc,
+     "The executable brings its own malloc, which is found before memtrace's: its own calls were not seen."},
+    {format::kFlagShadowedByPreload,
+     "Another LD_PRELOAD library stands before memtrace and took the calls; put libmemtrace.so first."},
+    {format::kFlagGrowthRefused, "The recording could not grow (full disk, quota or file size limit)."},
+    {format::kFlagSnapshotFailed, "At least one snapshot could not be written."},
+    {format::kFlagStopped, "Recording was switched off before the process ended."},
+};
+
+std::vector<std::string> BlindSpots(const Report& report) {
+  const format::Header& header = report.profile->header;
+  std::vector<std::string> spots;
+  for (const FlagText& known : kFlags) {
+    if ((header.flags & known.flag) != 0) spots.emplace_back(known.text);
+  }
+  if (header.origin == static_cast<uint32_t>(format::Origin::kAttach)) {
+    spots.push_back(fmt::format("Recording began {} after the process: blocks from before are not in it.",
+                                FormatSeconds(static_cast<double>(Excess(header.start_ns, report.started_ns)) / 1e9)));
+  }
+  if (header.origin == static_cast<uint32_t>(format::Origin::kFork) && header.inherited_bytes > 0) {
+    spots.push_back(fmt::format("The process was forked; {} that it inherited from its parent are not in here.",
+                                FormatBytes(header.inherited_bytes)));
+  }
+  if (header.brink_since_ns != 0) {
+    spots.push_back(
+        fmt::format("Near the memory limit sampling was made coarser, since {}.", FormatUtc(header.brink_since_ns)));
+  }
+  for (uint32_t i = 1; i <= std::min(header.rate_index, format::kRateSlots - 1); ++i) {
+    const format::Rate& rate = header.rates[i];
+    if (rate.reason != static_cast<uint32_t>(format::RateReason::kTableFull)) continue;
+    spots.push_back(fmt::format("The recording was full at {}: from then on one sample per {}.",
+                                FormatUtc(rate.since_ns), FormatBytes(rate.bytes)));
+    break;
+  }
+  if (const std::string reason = report.DropReason(); !reason.empty()) {
+    const Totals& totals = report.profile->totals;
+    spots.push_back(fmt::format("Not recorded: {} allocations, {} frees ({}).", totals.dropped_allocations,
+                                totals.dropped_frees, reason));
+  }
+  return spots;
+}
+
+}  // namespace
+
+std::string Report::DropReason() const {
+  static constexpr const char* kReasons[] = {"live table full",
+                                             "no room for another thread",
+                                             "too many events inside a signal handler",
+                                             "recording was busy",
+                                             "address or size out of range",
+                                             "site table full: counted under the unknown stack",
+                                             "stack table full: counted under the unknown stack"};
+  static_assert(std::size(kReasons) == static_cast<size_t>(format::Drop::kCount));
+  std::string text;
+  for (size_t i = 0; i < std::size(kReasons); ++i) {
+    if (profile->header.drops[i] == 0) continue;
+    text += fmt::format("{}{}: {}", text.empty() ? "" : "; ", kReasons[i], profile->header.drops[i]);
+  }
+  return text;
+}
+
+Report BuildReport(ProcessStates states, Symbolizer* symbolizer, const std::string& proc) {
+  Report report;
+  const format::Header& header = states.back().header;
+  report.started_ns = header.process_start_ns != 0 ? header.process_start_ns : header.start_ns;
+  report.timeline = MergeTimelines(states, report.started_ns);
+  SiteTrend trend;
+  for (size_t i = 0; i + 1 < states.size(); ++i) trend.Append(BuildSites(states[i]));
+
+  report.profile = std::make_unique<const Profile>(std::move(states.back()));
+  const Profile& profile = *report.profile;
+  report.frames = std::make_unique<FrameTable>(profile, symbolizer);
+  report.state = StateName(profile.header, proc);
+  report.trigger = TriggerName(profile, report.state);
+  report.end_ns = EndOf(profile, report.state);
+  report.table = BuildSites(profile);
+  report.cgroup = ReadCgroupFacts(profile);
+  report.memory = BuildBridge(profile, report.cgroup);
+  const SuspectLimits limits{profile.totals.live_bytes, report.cgroup.limit_bytes};
+  report.suspects = FindSuspects(profile, report.table, WorkClock(profile, report.end_ns), trend, limits);
+  report.blind_spots = BlindSpots(report);
+  report.verdict = Decide(report);
+  return report;
+}
+
+}  // namespace memtrace::tools

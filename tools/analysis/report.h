@@ -1,0 +1,62 @@
+// Everything that a report says about one process, before it is put into words, JSON or a picture.
+#ifndef MEMTRACE_TOOLS_ANALYSIS_REPORT_H_
+#define MEMTRACE_TOOLS_ANALYSIS_REPORT_H_
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tools/analysis/memory.h"
+#include "tools/analysis/sites.h"
+#include "tools/analysis/suspects.h"
+#include "tools/reader/inputs.h"
+#include "tools/reader/profile.h"
+#include "tools/symbols/frames.h"
+
+namespace memtrace::tools {
+
+struct TimelineEntry {
+  double t;  // seconds since the start of the process
+  Bytes usage_bytes;
+  Bytes live_bytes;
+};
+
+struct Verdict {
+  std::string cause;  // one of the causes of --json
+  Confidence confidence = Confidence::kPossible;
+  std::string summary;
+  std::vector<std::string> evidence;
+  Bytes recommended_limit_bytes;
+  std::optional<double> time_to_limit_s;
+  std::vector<std::string> advice;
+};
+
+struct Report {
+  std::unique_ptr<const Profile> profile;  // the newest state
+  std::unique_ptr<FrameTable> frames;      // of *profile
+  std::string state;
+  std::string trigger;
+  uint64_t started_ns = 0;  // 0: unknown
+  uint64_t end_ns = 0;      // of what the report knows
+  SiteTable table;
+  std::vector<Suspect> suspects;
+  MemoryBridge memory;
+  CgroupFacts cgroup;
+  std::vector<TimelineEntry> timeline;  // of all states
+  Verdict verdict;
+  std::vector<std::string> blind_spots;  // what could not be seen, a sentence each
+
+  // Why events were not recorded; empty if all were.
+  std::string DropReason() const;
+};
+
+// `states` as from GroupByProcess, not empty; `symbolizer` must outlive the report; `proc` says who runs.
+Report BuildReport(ProcessStates states, Symbolizer* symbolizer, const std::string& proc = "/proc");
+
+// Decides from what the rest of the report holds.
+Verdict Decide(const Report& report);
+
+}  // namespace memtrace::tools
+
+#endif  // MEMTRACE_TOOLS_ANALYSIS_REPORT_H_

@@ -1,0 +1,113 @@
+#include "tools/analysis/sites.h"
+
+#include <algorithm>
+#include <numeric>
+#include <unordered_map>
+
+#include "libmemtrace/format/weight.h"
+#include "tools/common/numbers.h"
+#include "tools/symbols/frames.h"
+
+namespace memtrace::tools {
+namespace {
+
+uint64_t RoundCount(uint64_t count_q16) {
+  return count_q16 / format::kCountOne + (count_q16 % format::kCountOne >= format::kCountOne / 2 ? 1 : 0);
+}
+
+// Recorded sites with equal frames, added up; counts still fixed-point.
+std::vector<Site> MergeByFrames(const Profile& profile, std::vector<uint32_t>* site_of_node) {
+  const std::vector<uint64_t> hashes = HashStacks(profile);
+  std::unordered_map<uint64_t, uint32_t> known;
+  std::vector<Site> sites;
+  site_of_node->assign(profile.nodes.size(), kNoSite);
+  for (const SiteCounts& counts : profile.sites) {
+    const auto [found, added] = known.try_emplace(hashes[counts.node], static_cast<uint32_t>(sites.size()));
+    if (added) {
+      Site& fresh = sites.emplace_back();
+      fresh.id = hashes[counts.node];
+      fresh.node = counts.node;
+    }
+    (*site_of_node)[counts.node] = found->second;
+    Site& site = sites[found->second];
+    site.allocations = SaturatingAdd(site.allocations, counts.alloc_count_q16);
+    site.allocated_bytes = SaturatingAdd(site.allocated_bytes, counts.alloc_bytes);
+    site.temporary_allocations = SaturatingAdd(site.temporary_allocations, counts.temporary_count_q16);
+    site.peak_bytes = SaturatingAdd(site.peak_bytes, counts.peak_bytes);
+  }
+  return sites;
+}
+
+// What a block of the site's average size stands for at the current interval.
+double AverageWeight(const Site& site, uint64_t rate_bytes) {
+  if (site.allocations == 0) return 1;
+  const double size =
+      static_cast<double>(site.allocated_bytes) * format::kCountOne / static_cast<double>(site.allocations);
+  return static_cast<double>(std::max<uint64_t>(format::WeightOf(RoundToUint(size), rate_bytes).bytes, 1));
+}
+
+void Finish(const LiveEstimate& live, uint64_t rate_bytes, Site* site) {
+  const double average = AverageWeight(*site, rate_bytes);
+  site->allocations = RoundCount(site->allocations);
+  site->temporary_allocations = RoundCount(site->temporary_allocations);
+  site->live_bytes = live.bytes();
+  site->live_allocations = live.allocations();
+  site->live_bytes_ci95 = live.Interval95();
+  site->bytes_per_sample = std::max(average, live.BytesPerSample());
+  const double size =
+      site->allocations > 0 ? static_cast<double>(site->allocated_bytes) / static_cast<double>(site->allocations) : 0;
+  const bool may_hide = live.samples() == 0 && site->allocations > 0 && size < static_cast<double>(rate_bytes);
+  if (may_hide && rate_bytes > 1) site->live_bytes_ci95.high = UnseenUpperBound(average);
+}
+
+bool ShownBefore(const Site& a, const Site& b) {
+  if (a.live_bytes != b.live_bytes) return a.live_bytes > b.live_bytes;
+  if (a.allocated_bytes != b.allocated_bytes) return a.allocated_bytes > b.allocated_bytes;
+  return a.id < b.id;
+}
+
+}  // namespace
+
+SiteTable BuildSites(const Profile& profile) {
+  SiteTable table;
+  std::vector<Site> merged = MergeByFrames(profile, &table.site_of_node);
+  std::vector<LiveEstimate> live(merged.size());
+  for (const LiveBlock& block : profile.live) live[table.site_of_node[block.node]].Add(block.size, block.rate_bytes);
+  const uint64_t rate_bytes = profile.header.rates[profile.header.rate_index % format::kRateSlots].bytes;
+  for (size_t i = 0; i < merged.size(); ++i) Finish(live[i], rate_bytes, &merged[i]);
+
+  std::vector<uint32_t> order(merged.size());
+  std::iota(order.begin(), order.end(), 0u);
+  std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return ShownBefore(merged[a], merged[b]); });
+  std::vector<uint32_t> rank(merged.size());
+  for (const uint32_t old : order) {
+    rank[old] = static_cast<uint32_t>(table.sites.size());
+    table.sites.push_back(merged[old]);
+  }
+  for (uint32_t& site : table.site_of_node) {
+    if (site != kNoSite) site = rank[site];
+  }
+  return table;
+}
+
+std::vector<SiteHistory> BuildHistories(const Profile& profile, const SiteTable& table, size_t count) {
+  std::vector<SiteHistory> histories(std::min(count, table.sites.size()));
+  for (size_t i = 0; i < histories.size(); ++i) histories[i].bytes_per_sample = table.sites[i].bytes_per_sample;
+  for (const SiteColumn& column : profile.columns) {
+    const uint32_t site = table.site_of_node[profile.sites[column.site].node];
+    if (site >= histories.size()) continue;
+    SiteHistory& history = histories[site];
+    const bool is_age = column.column < format::kOctaves;
+    (is_age ? history.died[column.column] : history.allocated[column.column - format::kOctaves]) +=
+        static_cast<double>(column.bytes);
+  }
+  for (const LiveBlock& block : profile.live) {
+    const uint32_t site = table.site_of_node[block.node];
+    if (site >= histories.size()) continue;
+    histories[site].alive[format::AgeColumn(Excess(profile.work_bytes, block.birth))] +=
+        static_cast<double>(format::WeightOf(block.size, block.rate_bytes).bytes);
+  }
+  return histories;
+}
+
+}  // namespace memtrace::tools

@@ -1,0 +1,40 @@
+// Survival analysis of one site on the work clock: which share of its bytes never dies, and how
+// fast what does not die grows.
+#ifndef MEMTRACE_TOOLS_ANALYSIS_SURVIVAL_H_
+#define MEMTRACE_TOOLS_ANALYSIS_SURVIVAL_H_
+
+#include <array>
+#include <cstdint>
+
+#include "libmemtrace/format/tables.h"
+
+namespace memtrace::tools {
+
+// Bytes of one site; octaves as in format::ColumnCell.
+struct SiteHistory {
+  std::array<double, format::kOctaves> died{};       // freed, by age at death
+  std::array<double, format::kOctaves> alive{};      // live now, by age now
+  std::array<double, format::kOctaves> allocated{};  // by the work clock at birth
+  double bytes_per_sample = 1;                       // what one recorded block stands for
+};
+
+struct Survival {
+  // S(T) exp(-h): the Kaplan-Meier estimate over all ages, and once more the hazard of the last two
+  // octaves for what those who live now have still before them.
+  double never_dies = 0;
+  double window_share = 0;    // of all bytes that the process allocates, the part of this site, lately
+  double earlier_share = 0;   // the same before that
+  uint64_t window_begin = 0;  // work clock: "lately" is from here to now
+  double growth = 0;          // bytes that stay per byte of work
+  double score = 0;           // growth times all the work: bytes
+  double log_error = 0;       // standard error of log(growth): Greenwood, and counting of samples
+  double window_samples = 0;  // effective number of recorded blocks behind window_share
+  bool any_death = false;
+};
+
+// `work_bytes` is T, the work clock now.
+Survival AnalyseSurvival(const SiteHistory& history, uint64_t work_bytes);
+
+}  // namespace memtrace::tools
+
+#endif  // MEMTRACE_TOOLS_ANALYSIS_SURVIVAL_H_

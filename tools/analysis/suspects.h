@@ -1,0 +1,63 @@
+// Which sites leak. Ranking by survival analysis on the work clock: a leak is a site whose blocks
+// stop dying while more of them come.
+#ifndef MEMTRACE_TOOLS_ANALYSIS_SUSPECTS_H_
+#define MEMTRACE_TOOLS_ANALYSIS_SUSPECTS_H_
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tools/analysis/sites.h"
+#include "tools/analysis/survival.h"
+#include "tools/analysis/work_clock.h"
+
+namespace memtrace::tools {
+
+enum class SuspectKind { kGrowing, kStillFilling };
+enum class Confidence { kPossible, kLikely, kConfirmed };
+std::string_view Name(SuspectKind kind);
+std::string_view Name(Confidence confidence);
+
+struct Suspect {
+  uint32_t site = 0;  // index into SiteTable::sites
+  SuspectKind kind = SuspectKind::kGrowing;
+  Confidence confidence = Confidence::kPossible;
+  Survival survival;
+  std::optional<double> growth_bytes_per_s;
+  std::optional<double> age_p50_s;  // of its live bytes
+  std::optional<double> age_p90_s;
+  std::string why;  // a sentence or two, with numbers
+};
+
+// What older snapshots of the process say: for each, oldest first, the live bytes of a site.
+class SiteTrend {
+ public:
+  void Append(const SiteTable& table);
+  // Live bytes of the site in each older state, 0 where it had none.
+  std::vector<uint64_t> Of(uint64_t site_id) const;
+  bool empty() const { return states_.empty(); }
+
+ private:
+  std::vector<std::vector<std::pair<uint64_t, uint64_t>>> states_;  // (id, live bytes), by id
+};
+
+struct SuspectLimits {
+  uint64_t live_bytes = 0;              // of the whole process
+  std::optional<uint64_t> limit_bytes;  // of the cgroup
+};
+
+// Growing ones first, then those still filling; by score. A site is one only if what it grows by in the time
+// that the process has lived is a real share of the heap (5 %) or of the limit (1 %), if at least
+// eight recorded blocks speak for it, and if their scatter leaves half of that share with 95 % confidence.
+std::vector<Suspect> FindSuspects(const Profile& profile, const SiteTable& table, const WorkClock& clock,
+                                  const SiteTrend& trend, const SuspectLimits& limits);
+
+// The decision for one site; nothing if it is innocent. Exposed for simulations.
+std::optional<SuspectKind> Judge(const Survival& survival, const SuspectLimits& limits);
+
+}  // namespace memtrace::tools
+
+#endif  // MEMTRACE_TOOLS_ANALYSIS_SUSPECTS_H_

@@ -1,0 +1,198 @@
+// Cells of sites and columns: the shared tables and all thread buffers, added up.
+#include <algorithm>
+#include <cstring>
+#include <span>
+
+#include "tools/reader/decode.h"
+
+namespace memtrace::tools {
+namespace {
+
+using format::ChunkKind;
+
+// Gathers cells per node. Sums wrap like the cells do and are clamped when all are in.
+class CounterSums {
+ public:
+  explicit CounterSums(Profile* profile) : profile_(*profile), site_of_node_(profile->nodes.size(), 0) {}
+
+  void AddSite(const format::SiteCell& cell) {
+    if (cell.node == 0) return;
+    SiteCounts& site = profile_.sites[SiteOf(cell.node)];
+    site.alloc_count_q16 += cell.alloc_count_q16;
+    site.alloc_bytes += cell.alloc_bytes;
+    site.free_count_q16 += cell.free_count_q16;
+    site.free_bytes += cell.free_bytes;
+    site.temporary_count_q16 += cell.temporary_count_q16;
+    const bool stamped = cell.peak_epoch == profile_.header.peak_epoch;
+    site.peak_bytes += stamped ? cell.peak_bytes : cell.alloc_bytes - cell.free_bytes;
+  }
+
+  void AddColumn(const format::ColumnCell& cell) {
+    if (cell.key == 0) return;
+    const int column = format::ColumnIndex(cell.key);
+    if (column < 0 || column >= 2 * format::kOctaves) {
+      profile_.losses.Add("columns of sites");
+      return;
+    }
+    profile_.columns.push_back({SiteOf(format::ColumnNode(cell.key)), static_cast<uint32_t>(column), cell.bytes});
+  }
+
+  // Leaves sites in the order of their nodes, and one entry per column.
+  void Finish() {
+    std::vector<uint32_t> order(profile_.sites.size());
+    for (uint32_t i = 0; i < order.size(); ++i) order[i] = i;
+    std::sort(order.begin(), order.end(),
+              [this](uint32_t a, uint32_t b) { return profile_.sites[a].node < profile_.sites[b].node; });
+    std::vector<SiteCounts> sorted;
+    sorted.reserve(order.size());
+    std::vector<uint32_t> rank(order.size());
+    for (const uint32_t old : order) {
+      rank[old] = static_cast<uint32_t>(sorted.size());
+      sorted.push_back(Clamped(profile_.sites[old]));
+    }
+    profile_.sites = std::move(sorted);
+    for (SiteColumn& column : profile_.columns) column.site = rank[column.site];
+    MergeColumns();
+  }
+
+ private:
+  static SiteCounts Clamped(SiteCounts site) {
+    for (uint64_t* sum : {&site.alloc_count_q16, &site.alloc_bytes, &site.free_count_q16, &site.free_bytes,
+                          &site.temporary_count_q16, &site.peak_bytes}) {
+      *sum = ClampWrapped(*sum);
+    }
+    return site;
+  }
+
+  uint32_t SiteOf(uint32_t node) {
+    if (node == format::kUnknownSite) node = 0;
+    if (node >= site_of_node_.size()) {
+      profile_.losses.Add("stacks of site counters");
+      node = 0;
+    }
+    uint32_t& site = site_of_node_[node];
+    if (site == 0) {
+      profile_.sites.push_back({.node = node});
+      site = static_cast<uint32_t>(profile_.sites.size());
+    }
+    return site - 1;
+  }
+
+  void MergeColumns() {
+    std::vector<SiteColumn>& columns = profile_.columns;
+    std::sort(columns.begin(), columns.end(), [](const SiteColumn& a, const SiteColumn& b) {
+      return a.site != b.site ? a.site < b.site : a.column < b.column;
+    });
+    size_t kept = 0;
+    for (size_t i = 0; i < columns.size();) {
+      SiteColumn sum = columns[i++];
+      while (i < columns.size() && columns[i].site == sum.site && columns[i].column == sum.column) {
+        sum.bytes += columns[i++].bytes;
+      }
+      sum.bytes = ClampWrapped(sum.bytes);
+      if (sum.bytes > 0) columns[kept++] = sum;
+    }
+    columns.resize(kept);
+  }
+
+  Profile& profile_;
+  std::vector<uint32_t> site_of_node_;  // index + 1, 0: none yet
+};
+
+template <typename Record>
+Record Load(std::span<const std::byte> buffer, uint64_t offset) {
+  Record record;
+  std::memcpy(&record, buffer.data() + offset, sizeof(record));
+  return record;
+}
+
+// Sums over threads that become totals; all wrap.
+struct ThreadSums {
+  uint64_t alloc_count_q16 = 0;
+  uint64_t free_count_q16 = 0;
+  uint64_t temporary_count_q16 = 0;
+  uint64_t pending_work_bytes = 0;
+  int64_t peak_bytes = 0;  // largest pending peak of one thread
+  int64_t peak_count_q16 = 0;
+
+  void Add(const format::ThreadBuffer& thread, Totals* totals) {
+    alloc_count_q16 += thread.alloc_count_q16;
+    free_count_q16 += thread.free_count_q16;
+    temporary_count_q16 += thread.temporary_count_q16;
+    pending_work_bytes += thread.pending_work_bytes;
+    peak_bytes = std::max(peak_bytes, thread.pending_peak_bytes);
+    peak_count_q16 = std::max(peak_count_q16, thread.pending_peak_count_q16);
+    totals->allocated_bytes += thread.alloc_bytes;
+    totals->freed_bytes += thread.free_bytes;
+    totals->dropped_allocations += thread.dropped_allocations;
+    totals->dropped_frees += thread.dropped_frees;
+  }
+};
+
+uint64_t RoundCount(uint64_t count_q16) {
+  return (ClampWrapped(count_q16) + format::kCountOne / 2) >> format::kCountShift;
+}
+
+// The sum of the header and what a thread has on top of it, which may be negative.
+uint64_t WithPending(uint64_t flushed, int64_t pending) {
+  return ClampWrapped(flushed + static_cast<uint64_t>(pending));
+}
+
+void FinishTotals(const ThreadSums& sums, Profile* profile) {
+  const format::Header& header = profile->header;
+  Totals& totals = profile->totals;
+  totals.allocations = RoundCount(sums.alloc_count_q16);
+  totals.frees = RoundCount(sums.free_count_q16);
+  totals.temporary_allocations = RoundCount(sums.temporary_count_q16);
+  totals.allocated_bytes = ClampWrapped(totals.allocated_bytes);
+  totals.freed_bytes = ClampWrapped(totals.freed_bytes);
+  totals.peak_live_bytes =
+      std::max(ClampWrapped(header.peak_live_bytes), WithPending(header.live_bytes, sums.peak_bytes));
+  totals.peak_live_allocations = RoundCount(
+      std::max(ClampWrapped(header.peak_live_count_q16), WithPending(header.live_count_q16, sums.peak_count_q16)));
+  profile->work_bytes = ClampWrapped(header.work_bytes + sums.pending_work_bytes);
+}
+
+}  // namespace
+
+void DecodeCounters(const Layout& layout, Profile* profile, std::vector<format::DeferredEvent>* deferred) {
+  CounterSums counters(profile);
+  layout.VisitAll<format::SiteCell>(ChunkKind::kSite, [&](uint64_t, const auto& cell) { counters.AddSite(cell); });
+  layout.VisitAll<format::ColumnCell>(ChunkKind::kColumn,
+                                      [&](uint64_t, const auto& cell) { counters.AddColumn(cell); });
+
+  const format::Header& header = layout.header();
+  const uint64_t columns_offset =
+      sizeof(format::ThreadBuffer) + uint64_t{header.thread_sites} * sizeof(format::SiteCell);
+  const uint64_t deferred_offset = columns_offset + uint64_t{header.thread_columns} * sizeof(format::ColumnCell);
+  ThreadSums sums;
+  const auto decode = [&](std::span<const std::byte> buffer) {
+    const auto thread = Load<format::ThreadBuffer>(buffer, 0);
+    sums.Add(thread, &profile->totals);
+    for (uint64_t i = 0; i < header.thread_sites; ++i) {
+      counters.AddSite(Load<format::SiteCell>(buffer, sizeof(thread) + i * sizeof(format::SiteCell)));
+    }
+    for (uint64_t i = 0; i < header.thread_columns; ++i) {
+      counters.AddColumn(Load<format::ColumnCell>(buffer, columns_offset + i * sizeof(format::ColumnCell)));
+    }
+    for (uint64_t i = 0; i < std::min(thread.deferred_count, format::kDeferredEvents); ++i) {
+      deferred->push_back(Load<format::DeferredEvent>(buffer, deferred_offset + i * sizeof(format::DeferredEvent)));
+    }
+  };
+
+  uint64_t expected = header.thread_count;
+  for (const std::span<const std::byte> chunk : layout.Chunks(ChunkKind::kThread)) {
+    if (expected == 0) break;
+    const uint64_t here = std::min<uint64_t>(expected, format::kChunkBytes / header.thread_buffer_bytes);
+    const uint64_t whole = std::min<uint64_t>(here, chunk.size() / header.thread_buffer_bytes);
+    for (uint64_t i = 0; i < whole; ++i)
+      decode(chunk.subspan(i * header.thread_buffer_bytes, header.thread_buffer_bytes));
+    profile->losses.Add("thread buffers", here - whole);
+    expected -= here;
+  }
+  profile->losses.Add("thread buffers", expected);
+  counters.Finish();
+  FinishTotals(sums, profile);
+}
+
+}  // namespace memtrace::tools

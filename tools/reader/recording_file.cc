@@ -1,0 +1,87 @@
+#include "tools/reader/recording_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <new>
+
+#include "libmemtrace/format/recording.h"
+
+namespace memtrace::tools {
+namespace {
+
+// Every chunk that the directory can name, and a front that is far larger than any writer's.
+constexpr size_t kLargestFile = size_t{format::kMaxChunks} * format::kChunkBytes + (size_t{64} << 20);
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd, bool owned) : fd_(fd), owned_(owned) {}
+  ~Descriptor() {
+    if (owned_ && fd_ >= 0) close(fd_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+  bool owned_;
+};
+
+Error Unreadable(const std::string& name, int error) {
+  return {ErrorCode::kUnreadable, "cannot read " + name, std::strerror(error)};
+}
+
+// Appends up to `limit` bytes. False on failure, with errno set.
+bool Append(int fd, size_t limit, std::vector<std::byte>* bytes) {
+  constexpr size_t kStep = size_t{1} << 20;
+  while (limit > 0) {
+    const size_t begin = bytes->size();
+    bytes->resize(begin + std::min(limit, kStep));
+    const ssize_t n = read(fd, bytes->data() + begin, bytes->size() - begin);
+    bytes->resize(begin + (n > 0 ? static_cast<size_t>(n) : 0));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return false;
+    if (n == 0) return true;
+    limit -= static_cast<size_t>(n);
+  }
+  return true;
+}
+
+bool HasMagic(const std::vector<std::byte>& bytes) {
+  return bytes.size() >= sizeof(format::kMagic) &&
+         std::memcmp(bytes.data(), format::kMagic, sizeof(format::kMagic)) == 0;
+}
+
+}  // namespace
+
+Result<RecordingFile> RecordingFile::Read(const std::string& path) {
+  const bool standard_input = path == "-";
+  const std::string name = standard_input ? "standard input" : path;
+  const Descriptor file(standard_input ? STDIN_FILENO : open(path.c_str(), O_RDONLY | O_CLOEXEC), !standard_input);
+  struct stat status {};
+  if (file.get() < 0 || fstat(file.get(), &status) != 0) return Unreadable(name, errno);
+  if (S_ISDIR(status.st_mode)) return Unreadable(name, EISDIR);
+
+  try {
+    std::vector<std::byte> bytes;
+    if (S_ISREG(status.st_mode)) bytes.reserve(std::min(static_cast<size_t>(status.st_size), kLargestFile));
+    // The first page decides, so that an endless device is not read to its end.
+    if (!Append(file.get(), sizeof(format::Header), &bytes)) return Unreadable(name, errno);
+    if (!HasMagic(bytes)) {
+      return Error{ErrorCode::kNotRecording, name + " is not a memtrace recording",
+                   bytes.empty() ? "it is empty" : "it does not begin with MEMTRACE"};
+    }
+    if (!Append(file.get(), kLargestFile, &bytes)) return Unreadable(name, errno);
+    return RecordingFile(name, std::move(bytes));
+  } catch (const std::bad_alloc&) {
+    return Unreadable(name, ENOMEM);
+  }
+}
+
+}  // namespace memtrace::tools

@@ -1,0 +1,32 @@
+// Who was recorded and how, as every output says it.
+#ifndef MEMTRACE_TOOLS_RENDER_TARGET_H_
+#define MEMTRACE_TOOLS_RENDER_TARGET_H_
+
+#include <string>
+#include <vector>
+
+#include "tools/analysis/report.h"
+
+namespace memtrace::tools {
+
+// Empty texts are unknown.
+struct Target {
+  std::string exe;
+  std::vector<std::string> command;
+  std::string hostname;
+  std::string container_id;
+  std::string libc;
+  double uptime_s = 0;
+};
+Target DescribeTarget(const Report& report);
+
+// "exact", "fixed" or "auto"; empty if the header is damaged.
+std::string SamplingName(const format::Header& header);
+const format::Rate& CurrentRate(const format::Header& header);
+
+// The last component with 64 hexadecimal digits: "/docker/<id>", "/kubepods/.../cri-containerd-<id>.scope".
+std::string ContainerIdOf(const std::string& cgroup_path);
+
+}  // namespace memtrace::tools
+
+#endif  // MEMTRACE_TOOLS_RENDER_TARGET_H_

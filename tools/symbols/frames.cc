@@ -1,0 +1,119 @@
+#include "tools/symbols/frames.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string_view>
+
+#include "tools/common/numbers.h"
+
+namespace memtrace::tools {
+namespace {
+
+// Deeper than MEMTRACE_DEPTH goes: only a hostile file has such stacks.
+constexpr int kMaxFrames = 4096;
+
+std::string_view BaseName(std::string_view path) { return path.substr(path.rfind('/') + 1); }
+
+// Functions that only pass an allocation on: the reader of a stack wants their caller first.
+bool IsAllocatorEntry(std::string_view function) {
+  static constexpr std::string_view kEntries[] = {
+      "malloc",        "calloc",         "realloc", "reallocarray", "memalign", "posix_memalign",
+      "aligned_alloc", "valloc",         "pvalloc", "mallocx",      "rallocx",  "__libc_malloc",
+      "__libc_calloc", "__libc_realloc", "free",    "cfree",        "xallocx",  "__libc_memalign"};
+  if (function.starts_with("operator new(") || function.starts_with("operator new[](")) return true;
+  return std::find(std::begin(kEntries), std::end(kEntries), function) != std::end(kEntries);
+}
+
+// A module's identity from run to run.
+const std::string& ModuleIdentity(const Module& module) {
+  return module.build_id.empty() ? module.path : module.build_id;
+}
+
+}  // namespace
+
+std::string FrameName(const Frame& frame) {
+  if (!frame.source.function.empty()) return frame.source.function;
+  if (frame.module == nullptr) return frame.offset == 0 ? "(unknown)" : fmt::format("{:#x}", frame.offset);
+  const std::string_view path = frame.module->path;
+  return fmt::format("{}+{:#x}", path.empty() ? "(anonymous)" : BaseName(path), frame.offset);
+}
+
+std::string FrameText(const Frame& frame) {
+  std::string text = FrameName(frame);
+  if (!frame.source.file.empty()) text += fmt::format(" ({}:{})", BaseName(frame.source.file), frame.source.line);
+  return text;
+}
+
+bool IsOwnModule(const Module& module) { return module.path.ends_with("/libmemtrace.so"); }
+
+std::vector<uint64_t> HashStacks(const Profile& profile) {
+  std::vector<uint64_t> module_hashes;
+  for (const Module& module : profile.modules)
+    module_hashes.push_back(StableHash().Add(ModuleIdentity(module)).value());
+  std::vector<uint64_t> hashes(profile.nodes.size());
+  hashes[0] = StableHash().value();
+  for (size_t i = 1; i < hashes.size(); ++i) {
+    const StackNode& node = profile.nodes[i];
+    const bool known = node.module != format::kNoModule;
+    if (known && IsOwnModule(profile.modules[node.module])) {
+      hashes[i] = hashes[node.parent];
+      continue;
+    }
+    StableHash hash(hashes[node.parent]);
+    hash.Add(known ? module_hashes[node.module] : 0).Add(known ? node.pc - profile.modules[node.module].bias : node.pc);
+    hashes[i] = hash.value();
+  }
+  return hashes;
+}
+
+FrameTable::Place FrameTable::Resolve(const StackNode& node) {
+  const uint64_t key = node.pc | uint64_t{node.module} << 48;
+  const auto [found, added] = places_.try_emplace(key);
+  if (!added) return found->second;
+  Frame frame;
+  frame.offset = node.pc;
+  std::vector<SourceFrame> sources;
+  if (node.module != format::kNoModule) {
+    frame.module = &profile_.modules[node.module];
+    frame.offset = node.pc - frame.module->bias;
+    sources = symbolizer_.Resolve(frame.module->path, frame.module->build_id, frame.offset);
+  }
+  if (sources.empty()) sources.emplace_back();
+  const auto begin = static_cast<uint32_t>(frames_.size());
+  for (SourceFrame& source : sources) {
+    frame.source = std::move(source);
+    frames_.push_back(frame);
+  }
+  return found->second = {begin, static_cast<uint32_t>(frames_.size())};
+}
+
+std::vector<uint32_t> FrameTable::Stack(uint32_t node) {
+  std::vector<uint32_t> stack;
+  for (int depth = 0; node != 0 && depth < kMaxFrames; node = profile_.nodes[node].parent, ++depth) {
+    const StackNode& current = profile_.nodes[node];
+    if (current.module != format::kNoModule && IsOwnModule(profile_.modules[current.module])) continue;
+    const Place place = Resolve(current);
+    for (uint32_t i = place.begin; i < place.end; ++i) {
+      if (stack.empty() && IsAllocatorEntry(frames_[i].source.function)) continue;
+      stack.push_back(i);
+    }
+  }
+  return stack;
+}
+
+std::string SuspectId(const FrameTable& table, std::span<const uint32_t> stack) {
+  StableHash hash;
+  for (const uint32_t index : stack) {
+    const Frame& frame = table.frame(index);
+    if (frame.source.function.empty() && frame.module != nullptr) {
+      hash.Add(BaseName(frame.module->path)).Add(frame.module->build_id).Add(frame.offset);
+    } else {
+      hash.Add(frame.source.function);
+    }
+  }
+  const uint64_t value = hash.value();
+  return fmt::format("MT-{:06x}", (value ^ value >> 24 ^ value >> 48) & 0xffffff);
+}
+
+}  // namespace memtrace::tools

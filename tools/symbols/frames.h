@@ -1,0 +1,65 @@
+// The frames of a recorded stack as a user reads them, and the identity of stacks.
+#ifndef MEMTRACE_TOOLS_SYMBOLS_FRAMES_H_
+#define MEMTRACE_TOOLS_SYMBOLS_FRAMES_H_
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "tools/reader/profile.h"
+#include "tools/symbols/symbolizer.h"
+
+namespace memtrace::tools {
+
+struct Frame {
+  SourceFrame source;
+  const Module* module = nullptr;  // nullptr: unknown
+  uint64_t offset = 0;             // in the ELF file; without a module the address in the process
+};
+
+// "function", or "libc.so.6+0x1234", or "0x7f12...".
+std::string FrameName(const Frame& frame);
+// "function (file.cc:12)"; the file without its directories.
+std::string FrameText(const Frame& frame);
+
+// Frames of libmemtrace.so are ours, not the program's.
+bool IsOwnModule(const Module& module);
+
+// Per node a hash of the frames from it to the root, by build-id (or path) and offset: equal for equal
+// stacks of one program, whatever the addresses. Frames of our own module do not count. The hash of
+// node 0 stands for an unknown stack.
+std::vector<uint64_t> HashStacks(const Profile& profile);
+
+class FrameTable {
+ public:
+  // Both must outlive the table.
+  FrameTable(const Profile& profile, Symbolizer* symbolizer) : profile_(profile), symbolizer_(*symbolizer) {}
+
+  // Indices of distinct frames, from the allocating function outwards, without frames of memtrace and
+  // of the allocator's entries (malloc, operator new, ...). Empty for an unknown stack. Each place in
+  // the program is resolved once.
+  std::vector<uint32_t> Stack(uint32_t node);
+  const Frame& frame(uint32_t index) const { return frames_[index]; }
+  size_t size() const { return frames_.size(); }
+
+ private:
+  struct Place {
+    uint32_t begin;  // in frames_
+    uint32_t end;
+  };
+  Place Resolve(const StackNode& node);
+
+  const Profile& profile_;
+  Symbolizer& symbolizer_;
+  std::vector<Frame> frames_;
+  std::unordered_map<uint64_t, Place> places_;  // by pc and module
+};
+
+// "MT-7f3a91": hash of the names of the frames, or of module and offset where there is no name.
+std::string SuspectId(const FrameTable& table, std::span<const uint32_t> stack);
+
+}  // namespace memtrace::tools
+
+#endif  // MEMTRACE_TOOLS_SYMBOLS_FRAMES_H_
