@@ -72,6 +72,7 @@ bool CopyList(Text value, char (&field)[kMaxPath]) {
 bool CopyPath(Text path, char (&field)[kMaxPath]) {
   while (path.size > 1 && EndsWith(path, "/")) path.size -= 1;
   char current[kMaxPath];
+  current[0] = '\0';  // not by an initialiser: that would call memset
   Text base;
   if (!path.empty() && path[0] != '/') {
     const long size = rt::Syscall(__NR_getcwd, rt::Address(current), sizeof(current));

@@ -96,6 +96,15 @@ bool IsReadable(uintptr_t address) {
   return result != -EFAULT;
 }
 
+uint64_t SoftLimit(Limit limit) {
+  struct {
+    uint64_t soft;
+    uint64_t hard;
+  } value = {~uint64_t{0}, ~uint64_t{0}};
+  Syscall(__NR_prlimit64, 0, static_cast<long>(limit), 0, Address(&value));
+  return value.soft;
+}
+
 int ProcessId() { return static_cast<int>(Syscall(__NR_getpid)); }
 int ThreadId() { return static_cast<int>(Syscall(__NR_gettid)); }
 

@@ -38,13 +38,17 @@ void Unmap(void* address, size_t bytes);
 // False where reading would fault. One system call; does not disturb anything.
 bool IsReadable(uintptr_t address);
 
+// Soft limits of the process (numbers of <asm-generic/resource.h>); ~0 is none.
+enum class Limit { kFileSize = 1, kLockedMemory = 8, kAddressSpace = 9 };
+uint64_t SoftLimit(Limit limit);
+
 int ProcessId();
 int ThreadId();
 uint64_t PageBytes();  // 4096 if the kernel does not tell
 void Yield();
 void SleepNanoseconds(uint64_t ns);
 
-enum class Clock { kRealtime = 0, kMonotonic = 1, kThreadCpu = 3, kProcessCpu = 2 };
+enum class Clock { kRealtime = 0, kMonotonic = 1, kProcessCpu = 2, kThreadCpu = 3, kBoottime = 7 };
 uint64_t NowNanoseconds(Clock clock);
 
 // Entropy for seeds; falls back to the clock and addresses.

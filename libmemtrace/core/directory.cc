@@ -1,0 +1,203 @@
+#include "libmemtrace/core/directory.h"
+
+#include <asm/errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "libmemtrace/format/recording.h"
+#include "libmemtrace/rt/os.h"
+#include "libmemtrace/rt/syscall.h"
+
+namespace memtrace::core {
+namespace {
+
+using rt::Address;
+using rt::Syscall;
+using rt::Text;
+
+constexpr int kAtFdCwd = -100;
+constexpr int kWriteAndSearch = 3;
+
+// Directory entries as getdents64 returns them.
+struct DirectoryEntry {
+  uint64_t inode;
+  int64_t offset;
+  uint16_t length;
+  uint8_t type;  // followed by the name
+};
+constexpr size_t kNameOffset = 19;
+
+int Usable(const char* path, int mode) {
+  long made = Syscall(__NR_mkdirat, kAtFdCwd, Address(path), mode);
+  if (!rt::IsError(made)) {
+    Syscall(__NR_fchmodat, kAtFdCwd, Address(path), mode);  // the program's umask is not ours
+  } else if (made != -EEXIST) {
+    return static_cast<int>(made);
+  }
+  // Effective rights, unlike access(2): creating a file is what counts; here a cheap first look.
+  return static_cast<int>(Syscall(__NR_faccessat, kAtFdCwd, Address(path), kWriteAndSearch));
+}
+
+void MakeParents(const char* path) {
+  rt::TextBuffer<512> parent;
+  const Text whole(path);
+  for (size_t i = 1; i < whole.size; ++i) {
+    if (whole[i] != '/') continue;
+    parent.Clear();
+    parent.Add(whole.First(i));
+    Syscall(__NR_mkdirat, kAtFdCwd, Address(parent.c_str()), 0755);
+  }
+}
+
+bool ReadHeader(const char* path, format::Header* header) {
+  const int fd = rt::Open(path, O_RDONLY | O_NOFOLLOW);
+  if (fd < 0) return false;
+  const long size = rt::ReadAll(fd, header, sizeof(*header));
+  rt::Close(fd);
+  return size == static_cast<long>(sizeof(*header)) && Text(header->magic, 8) == Text(format::kMagic, 8) &&
+         header->version == format::kVersion;
+}
+
+bool IsAlive(uint32_t pid) { return Syscall(__NR_kill, static_cast<long>(pid), 0) != -ESRCH; }
+
+// Goes through a directory twice at most; holds the oldest removable file of one executable.
+class Tidier {
+ public:
+  Tidier(const char* directory, const Tidying& tidying) : directory_(directory), tidying_(tidying) {}
+
+  template <typename Visit>
+  void ForEachFile(Visit visit) {
+    const int fd = rt::Open(directory_, O_RDONLY | O_DIRECTORY);
+    if (fd < 0) return;
+    alignas(DirectoryEntry) char buffer[4096];
+    for (;;) {
+      const long size = Syscall(__NR_getdents64, fd, Address(buffer), sizeof(buffer));
+      if (size <= 0) break;
+      for (long at = 0; at < size;) {
+        const auto* entry = reinterpret_cast<const DirectoryEntry*>(buffer + at);
+        FileName name;
+        const char* file = buffer + at + kNameOffset;
+        if (ParseFileName(file, &name)) visit(file, name);
+        at += entry->length;
+      }
+    }
+    rt::Close(fd);
+  }
+
+  Found Run() {
+    Found found;
+    uint32_t files = 0;
+    ForEachFile([&](const char* file, const FileName& name) {
+      if (name.executable == tidying_.executable) ++files;
+      if (name.snapshot) return;
+      if (name.pid == tidying_.pid) CloseFormerImage(file);
+      if (name.pid == tidying_.parent_pid && IsOurs(file)) found.parent_is_recorded = true;
+    });
+    for (uint32_t i = 0; i < kMostRemovals && files >= tidying_.keep_files && RemoveOldest(); ++i) --files;
+    return found;
+  }
+
+ private:
+  static constexpr uint32_t kMostRemovals = 64;
+
+  const char* Path(const char* file) {
+    path_.Clear();
+    path_.Add(directory_).Add('/').Add(file);
+    return path_.c_str();
+  }
+
+  bool IsOurs(const char* file) {
+    return ReadHeader(Path(file), &header_) && header_.pid_namespace == tidying_.pid_namespace &&
+           header_.state == static_cast<uint32_t>(format::State::kRunning);
+  }
+
+  // The same process under another program: exec keeps the process id and the start time.
+  void CloseFormerImage(const char* file) {
+    if (!IsOurs(file) || header_.process_start_ticks != tidying_.start_ticks) return;
+    const bool worth_keeping =
+        tidying_.keep_always || header_.snapshots_taken > 0 || header_.peak_live_bytes >= kWorthKeepingBytes;
+    if (!worth_keeping) {
+      Syscall(__NR_unlinkat, kAtFdCwd, Address(Path(file)), 0);
+      return;
+    }
+    const int fd = rt::Open(Path(file), O_WRONLY | O_NOFOLLOW);
+    if (fd < 0) return;
+    const uint32_t state = static_cast<uint32_t>(format::State::kExec);
+    const uint64_t now = rt::NowNanoseconds(rt::Clock::kRealtime);
+    Syscall(__NR_pwrite64, fd, Address(&now), sizeof(now), offsetof(format::Header, end_ns));
+    Syscall(__NR_pwrite64, fd, Address(&state), sizeof(state), offsetof(format::Header, state));
+    rt::Close(fd);
+  }
+
+  bool HasEnded(const char* file, const FileName& name) {
+    if (!ReadHeader(Path(file), &header_)) return true;
+    if (header_.state == static_cast<uint32_t>(format::State::kExited)) return true;
+    if (header_.pid_namespace != tidying_.pid_namespace) return false;  // cannot tell from here
+    return !IsAlive(static_cast<uint32_t>(name.pid)) || header_.state == static_cast<uint32_t>(format::State::kExec);
+  }
+
+  bool RemoveOldest() {
+    rt::TextBuffer<256> oldest;
+    rt::TextBuffer<32> oldest_start;
+    ForEachFile([&](const char* file, const FileName& name) {
+      if (!(name.executable == tidying_.executable) || name.pid == tidying_.pid) return;
+      if (!oldest.text().empty() && !Before(name.start, oldest_start.text())) return;
+      if (!HasEnded(file, name)) return;
+      oldest.Clear();
+      oldest.Add(file);
+      oldest_start.Clear();
+      oldest_start.Add(name.start);
+    });
+    if (oldest.text().empty()) return false;
+    return !rt::IsError(Syscall(__NR_unlinkat, kAtFdCwd, Address(Path(oldest.c_str())), 0));
+  }
+
+  static bool Before(Text a, Text b) {  // stamps of one width
+    for (size_t i = 0; i < a.size && i < b.size; ++i) {
+      if (a[i] != b[i]) return a[i] < b[i];
+    }
+    return false;
+  }
+
+  const char* directory_;
+  const Tidying& tidying_;
+  format::Header header_;
+  rt::TextBuffer<768> path_;
+};
+
+// Takes the part of `*text` behind its last dot.
+Text CutExtension(Text* text) {
+  const size_t dot = rt::FindLast(*text, '.');
+  if (dot == rt::kNotFound) return {};
+  const Text extension = text->From(dot + 1);
+  *text = text->First(dot);
+  return extension;
+}
+
+}  // namespace
+
+int ChooseDirectory(const char* wanted, rt::TextBuilder* chosen) {
+  MakeParents(wanted);
+  chosen->Clear();
+  chosen->Add(wanted);
+  const int result = Usable(chosen->c_str(), 01777);
+  if (result == 0) return 0;
+  chosen->Add('-').AddUint(static_cast<uint64_t>(Syscall(__NR_geteuid)));
+  return Usable(chosen->c_str(), 0700) == 0 ? 0 : result;
+}
+
+bool ParseFileName(Text name, FileName* parsed) {
+  Text rest = name;
+  const Text ending = CutExtension(&rest);
+  parsed->snapshot = ending == "snap";
+  if (!parsed->snapshot && !(ending == "rec")) return false;
+  if (parsed->snapshot) CutExtension(&rest);
+  parsed->start = CutExtension(&rest);
+  const bool valid = rt::ParseUint(CutExtension(&rest), &parsed->pid);
+  parsed->executable = rest;
+  return valid && !rest.empty() && parsed->start.size == 16;
+}
+
+Found TidyDirectory(const char* directory, const Tidying& tidying) { return Tidier(directory, tidying).Run(); }
+
+}  // namespace memtrace::core

@@ -1,0 +1,326 @@
+#include "libmemtrace/core/events.h"
+
+#include "libmemtrace/core/module_records.h"
+#include "libmemtrace/core/process.h"
+#include "libmemtrace/core/rate.h"
+#include "libmemtrace/core/sampler.h"
+#include "libmemtrace/core/snapshot.h"
+#include "libmemtrace/core/thread_buffers.h"
+#include "libmemtrace/core/timeline.h"
+
+namespace memtrace::core {
+
+constinit thread_local ThreadState t_state = {};
+
+namespace {
+
+using format::Weight;
+
+// What threads keep to themselves before they add it to the sums of the process.
+constexpr uint64_t kWorkStep = 16 * 1024;
+constexpr int64_t kLiveStep = 64 * 1024;
+constexpr int32_t kEntryStep = 64;
+// A countdown that is never reached.
+constexpr int64_t kFar = int64_t{1} << 62;
+
+uint64_t WorkNow(const format::ThreadBuffer& buffer) {
+  return Load(g_process.recording.header().work_bytes) + buffer.pending_work_bytes;
+}
+
+void AddWork(format::ThreadBuffer* buffer, uint64_t bytes) {
+  const uint64_t pending = buffer->pending_work_bytes + bytes;
+  if (pending < kWorkStep) {
+    Store(buffer->pending_work_bytes, pending);
+    return;
+  }
+  Store(buffer->pending_work_bytes, uint64_t{0});
+  Atomic(g_process.recording.header().work_bytes).fetch_add(pending, std::memory_order_relaxed);
+}
+
+bool RaiseTo(uint64_t& word, uint64_t value) {
+  uint64_t seen = Load(word);
+  while (seen < value) {
+    if (Atomic(word).compare_exchange_weak(seen, value, std::memory_order_relaxed)) return true;
+  }
+  return false;
+}
+
+// While there is only one thread the peak is followed to the byte; the others add to the sums from time to time.
+void AddLive(format::ThreadBuffer* buffer, int64_t bytes, int64_t count_q16) {
+  format::Header& h = g_process.recording.header();
+  Bump(buffer->pending_live_bytes, bytes);
+  Bump(buffer->pending_live_count_q16, count_q16);
+  const int64_t pending = buffer->pending_live_bytes;
+  if (Load(h.thread_count) == 1) {
+    const uint64_t live = h.live_bytes + static_cast<uint64_t>(pending);
+    const uint64_t count = h.live_count_q16 + static_cast<uint64_t>(buffer->pending_live_count_q16);
+    if (bytes > 0 && live > h.peak_live_bytes) {
+      Store(h.peak_live_bytes, live);
+      Bump(h.peak_epoch, uint64_t{1});
+    }
+    if (count_q16 > 0 && count > h.peak_live_count_q16) Store(h.peak_live_count_q16, count);
+    return;
+  }
+  if (pending < kLiveStep && pending > -kLiveStep) return;
+  const int64_t pending_count = buffer->pending_live_count_q16;
+  Store(buffer->pending_live_bytes, int64_t{0});
+  Store(buffer->pending_live_count_q16, int64_t{0});
+  const uint64_t live =
+      Atomic(h.live_bytes).fetch_add(static_cast<uint64_t>(pending), std::memory_order_relaxed) + static_cast<uint64_t>(pending);
+  const uint64_t count = Atomic(h.live_count_q16).fetch_add(static_cast<uint64_t>(pending_count), std::memory_order_relaxed) +
+                         static_cast<uint64_t>(pending_count);
+  // Sums of threads that have not flushed may be below zero for a moment.
+  if (static_cast<int64_t>(live) > 0 && RaiseTo(h.peak_live_bytes, live)) {
+    Atomic(h.peak_epoch).fetch_add(1, std::memory_order_relaxed);
+  }
+  if (static_cast<int64_t>(count) > 0) RaiseTo(h.peak_live_count_q16, count);
+}
+
+void CountEntry(format::ThreadBuffer* buffer, int32_t by) {
+  ThreadScratch* scratch = Scratch(buffer);
+  scratch->pending_entries += by;
+  if (scratch->pending_entries < kEntryStep && scratch->pending_entries > -kEntryStep) return;
+  const auto entries = static_cast<uint64_t>(int64_t{scratch->pending_entries});
+  const uint64_t total = g_process.live_entries.fetch_add(entries, std::memory_order_relaxed) + entries;
+  scratch->pending_entries = 0;
+  if (static_cast<int64_t>(total) <= 0) return;
+  g_process.live.GrowFor(total);
+  CheckTableRoom(total);
+}
+
+// Sets up the calling thread for the present generation; `charged` bytes are already off its countdown.
+bool Attach(ThreadState* thread, int64_t charged) {
+  Process& p = g_process;
+  thread->generation = p.generation.load(std::memory_order_relaxed);
+  thread->last_block = 0;
+  const auto tid = static_cast<uint32_t>(rt::ThreadId());
+  {
+    const rt::LockHolder holder(&p.attach_lock);
+    thread->buffer = holder.held() ? ClaimThreadBuffer(&p.recording, tid, p.options.depth) : nullptr;
+  }
+  if (thread->buffer == nullptr) {
+    p.recording.CountDrop(format::Drop::kNoThreadBuffer);
+    thread->countdown = kFar;
+    thread->countdown_start = kFar;
+    return false;
+  }
+  const uint64_t seed = p.options.seed;
+  uint64_t* random = &Scratch(thread->buffer)->random;
+  *random = rt::Mix(seed != 0 ? seed + p.recording.header().thread_count : rt::RandomSeed()) | 1;
+  DrawGap(thread, random, p.recording.header(), Load(p.recording.header().rate_index));
+  thread->countdown_start = thread->countdown;
+  thread->countdown -= charged;
+  return true;
+}
+
+void Forget(ThreadState* thread) {
+  thread->buffer = nullptr;
+  thread->generation = g_process.generation.load(std::memory_order_relaxed);
+  thread->countdown = kFar;
+  thread->countdown_start = kFar;
+}
+
+uint32_t CaptureStack(const unwind::Registers& caller, ThreadScratch* scratch) {
+  const unwind::StackLimits limits = unwind::CurrentStackLimits(caller.sp, scratch->is_main_thread);
+  const unwind::Unwound stack = unwind::Unwind(caller, limits, scratch->frames(), g_process.options.depth);
+  NoteModules();
+  uint32_t node = 0;
+  for (uint32_t i = stack.frames; i > 0; --i) {
+    const unwind::Frame& frame = scratch->frames()[i - 1];
+    uint16_t flags = frame.flags;
+    if (i == stack.frames && stack.truncated) flags |= format::kNodeTruncated;
+    node = g_process.stacks.Intern(node, frame.pc, frame.module, flags);
+    if (node == 0) break;
+  }
+  return node == 0 ? format::kUnknownSite : node;
+}
+
+void CountFreed(ThreadState* thread, const LiveBlock& block) {
+  format::ThreadBuffer* buffer = thread->buffer;
+  Process& p = g_process;
+  const Weight weight = format::WeightOf(block.size, p.recording.header().rates[block.rate].bytes);
+  const uint64_t birth = format::DecodeBirth(block.birth);
+  const uint64_t now = WorkNow(*buffer);
+  const bool temporary = thread->last_block == block.address && thread->last_countdown == thread->countdown;
+  if (temporary) {
+    thread->last_block = 0;
+    Bump(buffer->temporary_count_q16, weight.count_q16);
+  }
+  Bump(buffer->free_count_q16, weight.count_q16);
+  Bump(buffer->free_bytes, weight.bytes);
+  AddLive(buffer, -static_cast<int64_t>(weight.bytes), -static_cast<int64_t>(weight.count_q16));
+  ThreadCounters(p.recording.header(), buffer, &p.shared)
+      .CountFree(block.node, weight, now > birth ? now - birth : 0, temporary);
+  CountEntry(buffer, -1);
+}
+
+bool TakeOut(uint64_t address, LiveBlock* block) {
+  if (!g_process.live.Take(address, block)) return false;
+  g_filter.Remove(address);
+  return true;
+}
+
+void Enter(ThreadState* thread, const LiveBlock& block) {
+  Process& p = g_process;
+  format::ThreadBuffer* buffer = thread->buffer;
+  g_filter.Add(block.address);
+  LiveBlock replaced;
+  if (!p.live.Insert(block, &replaced)) {
+    g_filter.Remove(block.address);
+    Bump(buffer->dropped_allocations, uint64_t{1});
+    return;
+  }
+  if (replaced.address != 0) {
+    g_filter.Remove(block.address);
+    CountFreed(thread, replaced);
+  }
+  const Weight weight = format::WeightOf(block.size, p.recording.header().rates[block.rate].bytes);
+  const uint64_t work = WorkNow(*buffer);
+  Bump(buffer->alloc_count_q16, weight.count_q16);
+  Bump(buffer->alloc_bytes, weight.bytes);
+  Bump(buffer->samples, uint64_t{1});
+  ThreadCounters(p.recording.header(), buffer, &p.shared).CountAllocation(block.node, weight, work);
+  AddLive(buffer, static_cast<int64_t>(weight.bytes), static_cast<int64_t>(weight.count_q16));
+  CountEntry(buffer, +1);
+}
+
+// The stay of a thread in the slow path. While it lasts, signal handlers of the thread find in_memtrace set.
+class Stay {
+ public:
+  explicit Stay(int64_t charged) : thread_(&t_state) {
+    thread_->in_memtrace = 1;
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    Process& p = g_process;
+    if (p.mode.load(std::memory_order_acquire) == Mode::kOn && InForkedChild()) BecomeChild();
+    if (p.mode.load(std::memory_order_acquire) != Mode::kOn) {
+      Forget(thread_);
+    } else if (thread_->generation != p.generation.load(std::memory_order_relaxed)) {
+      Attach(thread_, charged);
+    }
+  }
+  ~Stay() {
+    WorkOff();
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    thread_->in_memtrace = 0;
+    if (thread_->snapshot_wanted != 0) {
+      thread_->snapshot_wanted = 0;
+      TakeSnapshot(format::Trigger::kSignal, 0);
+    }
+  }
+  Stay(const Stay&) = delete;
+  Stay& operator=(const Stay&) = delete;
+
+  // Nothing may be recorded for this thread.
+  bool idle() const { return thread_->buffer == nullptr; }
+  ThreadState* thread() const { return thread_; }
+
+ private:
+  void WorkOff() {
+    if (idle()) return;
+    const format::Header& h = g_process.recording.header();
+    format::DeferredEvent* events = DeferredEvents(thread_->buffer, h.thread_sites, h.thread_columns);
+    // A handler may add one more after each look; it never runs while another of this thread does.
+    for (uint32_t i = 0; i < Load(thread_->buffer->deferred_count); ++i) {
+      const format::DeferredEvent event = events[i];
+      if (event.size != format::kUnknown) {
+        Enter(thread_, {event.address, event.size, format::kUnknownSite,
+                        format::EncodeBirth(WorkNow(*thread_->buffer)), 0});
+        continue;
+      }
+      LiveBlock block;
+      if (TakeOut(event.address, &block)) CountFreed(thread_, block);
+      g_process.surroundings.release(reinterpret_cast<void*>(event.address));
+    }
+    Store(thread_->buffer->deferred_count, uint32_t{0});
+  }
+
+  ThreadState* thread_;
+};
+
+bool Defer(uint64_t address, uint64_t size) {
+  format::ThreadBuffer* buffer = t_state.buffer;
+  const Process& p = g_process;
+  if (buffer == nullptr || p.mode.load(std::memory_order_acquire) != Mode::kOn || InForkedChild()) return false;
+  const format::Header& h = p.recording.header();
+  const uint32_t index = buffer->deferred_count;
+  if (index >= format::kDeferredEvents) {
+    Bump(size == format::kUnknown ? buffer->dropped_frees : buffer->dropped_allocations, uint64_t{1});
+    p.recording.CountDrop(format::Drop::kReentered);
+    return false;
+  }
+  DeferredEvents(buffer, h.thread_sites, h.thread_columns)[index] = {address, size, 0, 0};
+  Store(buffer->deferred_count, index + 1, std::memory_order_release);
+  return true;
+}
+
+}  // namespace
+
+void Allocated(void* block, size_t size, const unwind::Registers& caller) {
+  const auto charged = static_cast<int64_t>(size == 0 ? 1 : size);
+  const Stay stay(charged);
+  ThreadState* thread = stay.thread();
+  if (stay.idle()) return;
+  Process& p = g_process;
+  format::ThreadBuffer* buffer = thread->buffer;
+  const format::Header& h = p.recording.header();
+  if (block == nullptr) thread->countdown += charged;
+  AddWork(buffer, static_cast<uint64_t>(thread->countdown_start - thread->countdown));
+  uint32_t rate = 0;
+  const uint32_t current = Load(h.rate_index, std::memory_order_acquire);
+  const bool record = block != nullptr && TakeSample(thread, &Scratch(buffer)->random, h, size, current, &rate);
+  thread->countdown_start = thread->countdown;
+  if (record) {
+    const auto address = reinterpret_cast<uint64_t>(block);
+    p.live.Prefetch(address);
+    const uint32_t node = CaptureStack(caller, Scratch(buffer));
+    Enter(thread, {address, size, node, format::EncodeBirth(WorkNow(*buffer)), rate});
+    thread->last_block = address;
+    thread->last_countdown = thread->countdown;
+  }
+  Bump(buffer->slow_path_calls, uint64_t{1});
+  CheckTimeline(*buffer, size);
+}
+
+void Freed(void* block) {
+  const Stay stay(0);
+  LiveBlock taken;
+  if (stay.idle() && g_process.mode.load(std::memory_order_acquire) != Mode::kOn) return;
+  if (!TakeOut(reinterpret_cast<uint64_t>(block), &taken)) return;
+  if (stay.idle()) {  // a thread without a buffer still must not leave a block behind
+    g_process.recording.CountDrop(format::Drop::kNoThreadBuffer);
+    return;
+  }
+  CountFreed(stay.thread(), taken);
+}
+
+bool TakeForReallocation(void* block, LiveBlock* taken) {
+  const Stay stay(0);
+  return !stay.idle() && TakeOut(reinterpret_cast<uint64_t>(block), taken);
+}
+
+void CountReallocated(const LiveBlock& taken) {
+  const Stay stay(0);
+  if (!stay.idle()) CountFreed(stay.thread(), taken);
+}
+
+void PutBack(const LiveBlock& taken) {
+  const Stay stay(0);
+  if (stay.idle()) return;
+  LiveBlock replaced;
+  g_filter.Add(taken.address);
+  g_process.live.Insert(taken, &replaced);
+}
+
+bool DeferAllocation(void* block, size_t size) {
+  if (t_state.countdown_start != 0) return true;  // sampled: one event that nobody would have drawn
+  return Defer(reinterpret_cast<uint64_t>(block), size);
+}
+
+bool DeferFree(void* block) { return Defer(reinterpret_cast<uint64_t>(block), format::kUnknown); }
+
+void StopRecording() {
+  g_process.recording.RaiseFlag(format::kFlagStopped);
+  g_process.mode.store(Mode::kOff, std::memory_order_release);
+}
+
+}  // namespace memtrace::core

@@ -1,0 +1,334 @@
+#include "libmemtrace/core/live_table.h"
+
+#include <bit>
+
+#include "libmemtrace/format/weight.h"
+#include "libmemtrace/rt/random.h"
+
+namespace memtrace::core {
+namespace {
+
+using format::LiveBucket;
+
+constexpr int kSlots = 3;
+constexpr uint32_t kSplitsPerCall = 32;
+// Content per bucket at which the table grows: two thirds full.
+constexpr uint32_t kTargetPerBucket = 2;
+
+struct Hashes {
+  uint32_t first;
+  uint32_t second;
+};
+
+Hashes HashAddress(uint64_t address) {
+  const uint64_t mixed = rt::Mix(address >> 3);
+  return {static_cast<uint32_t>(mixed), static_cast<uint32_t>(mixed >> 32)};
+}
+
+// Linear hashing (Litwin 1980): with `count` buckets, those beyond the last power of two have been split off.
+uint32_t IndexOf(uint32_t hash, uint32_t count) {
+  const uint32_t mask = std::bit_ceil(count) - 1;
+  const uint32_t index = hash & mask;
+  return index < count ? index : hash & (mask >> 1);
+}
+
+// Whether bucket `index` is one of the two homes of `address`.
+bool HasHome(uint64_t address, uint32_t index, uint32_t count) {
+  const Hashes hashes = HashAddress(address);
+  return IndexOf(hashes.first, count) == index || IndexOf(hashes.second, count) == index;
+}
+
+bool LockBucket(LiveBucket* home) {
+  return rt::WaitFor([home] {
+    return (Load(home->meta) & format::kBucketLocked) == 0 &&
+           (Atomic(home->meta).fetch_or(format::kBucketLocked, std::memory_order_acquire) & format::kBucketLocked) == 0;
+  });
+}
+
+void UnlockBucket(LiveBucket* home) {
+  Atomic(home->meta).fetch_and(~format::kBucketLocked, std::memory_order_release);
+}
+
+int EmptySlot(const LiveBucket& bucket) {
+  for (int i = 0; i < kSlots; ++i) {
+    if (Load(bucket.keys[i]) == 0) return i;
+  }
+  return -1;
+}
+
+int UsedSlots(const LiveBucket& bucket) {
+  int used = 0;
+  for (int i = 0; i < kSlots; ++i) used += Load(bucket.keys[i]) != 0 ? 1 : 0;
+  return used;
+}
+
+int SlotOf(const LiveBucket& bucket, uint64_t address) {
+  for (int i = 0; i < kSlots; ++i) {
+    if (format::KeyAddress(Load(bucket.keys[i])) == address) return i;
+  }
+  return -1;
+}
+
+void Fill(LiveBucket* bucket, int slot, const LiveBlock& block) {
+  bucket->nodes[slot] = block.node;
+  bucket->sizes[slot] = static_cast<uint32_t>(block.size);
+  bucket->births[slot] = block.birth;
+  Store(bucket->keys[slot], format::LiveKey(block.address, block.rate, block.size), std::memory_order_release);
+}
+
+LiveBlock ReadSlot(const LiveBucket& bucket, int slot) {
+  const uint64_t key = bucket.keys[slot];
+  return {format::KeyAddress(key), format::KeySize(key, bucket.sizes[slot]), bucket.nodes[slot], bucket.births[slot],
+          format::KeyRate(key)};
+}
+
+}  // namespace
+
+LiveBucket* LiveTable::Bucket(uint32_t index) const {
+  return recording_->At<LiveBucket, format::ChunkKind::kLive>(index);
+}
+
+LiveBucket* LiveTable::Overflow(uint32_t index) const {
+  return recording_->At<LiveBucket, format::ChunkKind::kOverflow>(index);
+}
+
+LiveBucket* LiveTable::Next(const LiveBucket& bucket) const {
+  const uint32_t next = Load(bucket.meta, std::memory_order_acquire) & format::kBucketNextMask;
+  return next == 0 ? nullptr : Overflow(next - 1);
+}
+
+bool LiveTable::Open(Recording* recording) {
+  recording_ = recording;
+  if (recording->AddChunk(format::ChunkKind::kLive) < 0) return false;
+  constexpr uint32_t kInitialBuckets = 64;  // touches one page
+  Store(recording->header().live_buckets, kInitialBuckets, std::memory_order_release);
+  return true;
+}
+
+void LiveTable::ForgetInChild() {
+  split_lock_.Reset();
+  overflow_lock_.Reset();
+}
+
+uint64_t LiveTable::capacity() const { return uint64_t{Load(recording_->header().live_buckets)} * kTargetPerBucket; }
+
+uint64_t LiveTable::CapacityLeft() const {
+  const uint64_t mapped = recording_->ChunkCount(format::ChunkKind::kLive);
+  return (mapped + recording_->ChunksLeft()) * format::kBucketsPerChunk * kTargetPerBucket;
+}
+
+void LiveTable::Prefetch(uint64_t address) const {
+  const Hashes hashes = HashAddress(address);
+  const uint32_t count = Load(recording_->header().live_buckets, std::memory_order_acquire);
+  __builtin_prefetch(Bucket(IndexOf(hashes.first, count)), 1);
+  __builtin_prefetch(Bucket(IndexOf(hashes.second, count)), 1);
+}
+
+// Appends an overflow bucket behind `last`, whose home is locked by the caller.
+LiveBucket* LiveTable::Extend(LiveBucket* last) {
+  const rt::LockHolder holder(&overflow_lock_);
+  if (!holder.held()) return nullptr;
+  format::Header& h = recording_->header();
+  const uint32_t index = h.overflow_buckets;
+  if (index >= format::kBucketNextMask) return nullptr;
+  if (index / format::kBucketsPerChunk >= recording_->ChunkCount(format::ChunkKind::kOverflow) &&
+      recording_->AddChunk(format::ChunkKind::kOverflow) < 0) {
+    return nullptr;
+  }
+  Store(h.overflow_buckets, index + 1, std::memory_order_release);
+  Atomic(last->meta).fetch_or(index + 1, std::memory_order_release);  // it had no next
+  return Overflow(index);
+}
+
+// Tries the home bucket of `hash`, with its chain if `chain`. Returns false when there was no room (*full) or no lock.
+bool LiveTable::InsertInto(uint32_t hash, const LiveBlock& block, bool chain, bool* full) {
+  for (;;) {
+    const uint32_t count = Load(recording_->header().live_buckets, std::memory_order_acquire);
+    const uint32_t index = IndexOf(hash, count);
+    LiveBucket* home = Bucket(index);
+    *full = false;
+    if (!LockBucket(home)) return false;
+    // A split may have moved the hash's home while we waited.
+    if (IndexOf(hash, Load(recording_->header().live_buckets, std::memory_order_acquire)) != index) {
+      UnlockBucket(home);
+      continue;
+    }
+    LiveBucket* bucket = home;
+    int slot = EmptySlot(*bucket);
+    while (slot < 0 && chain) {
+      LiveBucket* next = Next(*bucket);
+      bucket = next != nullptr ? next : Extend(bucket);
+      if (bucket == nullptr) break;
+      slot = EmptySlot(*bucket);
+    }
+    if (slot >= 0) Fill(bucket, slot, block);
+    *full = slot < 0;
+    UnlockBucket(home);
+    return slot >= 0;
+  }
+}
+
+bool LiveTable::Insert(const LiveBlock& block, LiveBlock* replaced) {
+  replaced->address = 0;
+  if (block.address > format::kAddressMask || block.size > format::kMaxBlockBytes) {
+    recording_->CountDrop(format::Drop::kUnrepresentable);
+    return false;
+  }
+  // A block that was freed where we could not see it: its address is used again.
+  LiveBlock stale;
+  if (Take(block.address, &stale)) *replaced = stale;
+  const Hashes hashes = HashAddress(block.address);
+  const uint32_t count = Load(recording_->header().live_buckets, std::memory_order_acquire);
+  const int first = UsedSlots(*Bucket(IndexOf(hashes.first, count)));
+  const int second = UsedSlots(*Bucket(IndexOf(hashes.second, count)));
+  const uint32_t better = first <= second ? hashes.first : hashes.second;
+  const uint32_t other = first <= second ? hashes.second : hashes.first;
+  bool full = false;
+  if (InsertInto(better, block, /*chain=*/false, &full)) return true;
+  if (full && InsertInto(other, block, /*chain=*/false, &full)) return true;
+  if (full && InsertInto(hashes.first, block, /*chain=*/true, &full)) return true;
+  recording_->CountDrop(full ? format::Drop::kTableFull : format::Drop::kBusy);
+  return false;
+}
+
+bool LiveTable::FindSlot(uint64_t address, uint32_t count, Place* place) const {
+  const Hashes hashes = HashAddress(address);
+  const uint32_t homes[2] = {IndexOf(hashes.first, count), IndexOf(hashes.second, count)};
+  for (const uint32_t index : homes) {
+    const int slot = SlotOf(*Bucket(index), address);
+    if (slot >= 0) {
+      *place = {Bucket(index), slot, index};
+      return true;
+    }
+  }
+  for (const uint32_t index : homes) {
+    for (LiveBucket* bucket = Next(*Bucket(index)); bucket != nullptr; bucket = Next(*bucket)) {
+      const int slot = SlotOf(*bucket, address);
+      if (slot >= 0) {
+        *place = {bucket, slot, index};
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
+bool LiveTable::Take(uint64_t address, LiveBlock* block) {
+  if (address == 0 || address > format::kAddressMask) return false;
+  for (;;) {
+    const uint32_t count = Load(recording_->header().live_buckets, std::memory_order_acquire);
+    Place place;
+    if (!FindSlot(address, count, &place)) {
+      // A split moves entries only around the publication of the new count: unchanged, nothing was missed.
+      std::atomic_thread_fence(std::memory_order_acquire);
+      if (Load(recording_->header().live_buckets, std::memory_order_acquire) == count) return false;
+      continue;
+    }
+    LiveBucket* home = Bucket(place.index);
+    if (!LockBucket(home)) {
+      recording_->CountDrop(format::Drop::kBusy);
+      return false;
+    }
+    const bool still_there = format::KeyAddress(Load(place.bucket->keys[place.slot])) == address &&
+                             Load(recording_->header().live_buckets, std::memory_order_acquire) == count;
+    if (still_there) {
+      *block = ReadSlot(*place.bucket, place.slot);
+      Store(place.bucket->keys[place.slot], uint64_t{0}, std::memory_order_release);
+    }
+    UnlockBucket(home);
+    if (still_there) return true;
+  }
+}
+
+// Copies what leaves bucket `source` when there are `count` buckets into the chain of `target`.
+bool LiveTable::CopyLeaving(uint32_t source, uint32_t count, LiveBucket* target) {
+  for (LiveBucket* bucket = Bucket(source); bucket != nullptr; bucket = Next(*bucket)) {
+    for (int i = 0; i < kSlots; ++i) {
+      const uint64_t key = Load(bucket->keys[i]);
+      if (key == 0 || HasHome(format::KeyAddress(key), source, count)) continue;
+      int slot = EmptySlot(*target);
+      if (slot < 0) {
+        target = Extend(target);
+        slot = 0;
+      }
+      if (target == nullptr) return false;
+      Fill(target, slot, ReadSlot(*bucket, i));
+    }
+  }
+  return true;
+}
+
+// Clears every entry in the chain of bucket `index` that has no home there.
+void LiveTable::ClearLeaving(uint32_t index, uint32_t count) {
+  for (LiveBucket* bucket = Bucket(index); bucket != nullptr; bucket = Next(*bucket)) {
+    for (uint64_t& slot : bucket->keys) {
+      const uint64_t key = Load(slot);
+      if (key != 0 && !HasHome(format::KeyAddress(key), index, count)) Store(slot, uint64_t{0}, std::memory_order_release);
+    }
+  }
+}
+
+// Adds one bucket and moves its share over from the bucket below. The caller holds split_lock_.
+bool LiveTable::SplitOne() {
+  format::Header& h = recording_->header();
+  const uint32_t count = h.live_buckets;
+  if (count / format::kBucketsPerChunk >= recording_->ChunkCount(format::ChunkKind::kLive) &&
+      recording_->AddChunk(format::ChunkKind::kLive) < 0) {
+    return false;
+  }
+  const uint32_t source = count - std::bit_floor(count);
+  LiveBucket* home = Bucket(source);
+  if (!LockBucket(home)) return false;
+  const bool copied = CopyLeaving(source, count + 1, Bucket(count));
+  if (copied) {
+    Store(h.live_buckets, count + 1, std::memory_order_release);
+    ClearLeaving(source, count + 1);
+  } else {
+    ClearLeaving(count, count);  // nothing has its home in a bucket that is not in use
+  }
+  UnlockBucket(home);
+  return copied;
+}
+
+void LiveTable::Thin(const format::Rate* rates, uint32_t index, uint64_t* dropped, int64_t* bytes, int64_t* count_q16) {
+  const rt::LockHolder splits(&split_lock_);
+  if (!splits.held()) return;
+  uint64_t random = rt::RandomSeed() | 1;
+  const uint32_t count = Load(recording_->header().live_buckets, std::memory_order_acquire);
+  for (uint32_t i = 0; i < count; ++i) {
+    LiveBucket* home = Bucket(i);
+    if (!LockBucket(home)) continue;
+    for (LiveBucket* bucket = home; bucket != nullptr; bucket = Next(*bucket)) {
+      for (int slot = 0; slot < kSlots; ++slot) {
+        if (bucket->keys[slot] == 0) continue;
+        LiveBlock block = ReadSlot(*bucket, slot);
+        if (block.rate == index) continue;
+        const double before = format::Probability(block.size, rates[block.rate].bytes);
+        const double after = format::Probability(block.size, rates[index].bytes);
+        const format::Weight old = format::WeightOf(block.size, rates[block.rate].bytes);
+        format::Weight now{0, 0};
+        if (rt::NextUniform(&random) * before <= after) {
+          now = format::WeightOf(block.size, rates[index].bytes);
+          block.rate = index;
+          Store(bucket->keys[slot], format::LiveKey(block.address, block.rate, block.size), std::memory_order_release);
+        } else {
+          Store(bucket->keys[slot], uint64_t{0}, std::memory_order_release);
+          *dropped += 1;
+        }
+        *bytes += static_cast<int64_t>(now.bytes) - static_cast<int64_t>(old.bytes);
+        *count_q16 += static_cast<int64_t>(now.count_q16) - static_cast<int64_t>(old.count_q16);
+      }
+    }
+    UnlockBucket(home);
+  }
+}
+
+void LiveTable::GrowFor(uint64_t entries) {
+  if (entries <= capacity() || !split_lock_.TryAcquire()) return;
+  for (uint32_t i = 0; i < kSplitsPerCall && entries > capacity(); ++i) {
+    if (!SplitOne()) break;
+  }
+  split_lock_.Release();
+}
+
+}  // namespace memtrace::core

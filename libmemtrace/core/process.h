@@ -1,0 +1,86 @@
+// The one recorded process: everything that core/ keeps in private memory, and its life from the first allocation over
+// fork and exec to the end.
+#ifndef MEMTRACE_CORE_PROCESS_H_
+#define MEMTRACE_CORE_PROCESS_H_
+
+#include <atomic>
+#include <cstdint>
+
+#include "libmemtrace/config/options.h"
+#include "libmemtrace/core/counters.h"
+#include "libmemtrace/core/filter.h"
+#include "libmemtrace/core/live_table.h"
+#include "libmemtrace/core/recording.h"
+#include "libmemtrace/core/stack_table.h"
+#include "libmemtrace/core/thread_state.h"
+#include "libmemtrace/rt/cgroup.h"
+#include "libmemtrace/rt/lock.h"
+
+namespace memtrace::core {
+
+// What the interposer found out before core starts.
+struct Surroundings {
+  void (*release)(void* block);  // the real free
+  format::Libc libc;
+  uint32_t flags;  // format::kFlag...
+};
+
+enum class Mode : uint32_t {
+  kOff = 0,       // nothing is recorded, allocations cost next to nothing
+  kStarting = 1,  // one thread is setting up
+  kOn = 2,
+};
+
+struct Process {
+  std::atomic<Mode> mode{Mode::kOff};
+  std::atomic<uint32_t> generation{1};  // raised in a forked child; makes every ThreadState stale
+  // A word on a page that the kernel wipes in forked children (MADV_WIPEONFORK, Linux 4.14). nullptr: not supported, the process id
+  // is compared instead.
+  std::atomic<uint32_t>* alive = nullptr;
+  int pid = 0;
+
+  config::Options options = {};
+  Surroundings surroundings = {};
+  char executable[96] = {};  // name without directory
+  char directory[512] = {};  // of the recordings
+  uint64_t start_ticks = 0;
+
+  Recording recording;
+  StackTable stacks;
+  LiveTable live;
+  SharedCounters shared;
+  std::atomic<uint64_t> live_entries{0};  // in the live table, give or take 64 per thread
+  rt::Lock module_lock;
+  rt::Lock rate_lock;
+  rt::Lock attach_lock;
+  rt::Lock timeline_lock;
+
+  rt::Cgroup cgroup = {};
+  std::atomic<uint64_t> next_tick_ns{0};         // CLOCK_MONOTONIC
+  std::atomic<uint64_t> next_tick_live_bytes{0};
+  std::atomic<uint32_t> thresholds_taken{0};
+  std::atomic<bool> snapshot_running{false};
+  std::atomic<uint32_t> snapshot_count{0};
+  bool brink = false;
+  uint64_t rate_before_brink = 0;
+};
+extern Process g_process;
+// Apart, so that it lies among the zeroes of the file.
+extern Filter g_filter;
+
+// Sets up recording for this process as the environment says. Called once, by the first allocation or the library's
+// constructor; allocations of other threads meanwhile are not recorded. Returns whether recording began.
+bool Start(const char* const* environment, const Surroundings& surroundings);
+
+// Whether this is a forked child that still believes to be its parent.
+bool InForkedChild();
+// Drops the parent's recording and begins one of the child's own, if children are followed. Call with
+// ThreadState::in_memtrace set.
+void BecomeChild();
+
+// The process ends in an orderly way, or would, if what still runs after us lets it. May be called more than once.
+void Finish();
+
+}  // namespace memtrace::core
+
+#endif  // MEMTRACE_CORE_PROCESS_H_

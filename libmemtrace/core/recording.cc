@@ -1,0 +1,227 @@
+#include "libmemtrace/core/recording.h"
+
+#include <asm/errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+
+#include "libmemtrace/rt/syscall.h"
+
+namespace memtrace::core {
+namespace {
+
+using format::kChunkBytes;
+using rt::Address;
+using rt::IsError;
+using rt::Syscall;
+
+// The file grows by an eighth of its size, at least by this much: few system calls, little waste.
+constexpr uint64_t kGrowStepBytes = 4 * kChunkBytes;
+constexpr uint64_t kInitialChunks = 7;
+// A descriptor out of the way of programs that count on small numbers.
+constexpr int kWantedDescriptor = 700;
+// Left to the program out of RLIMIT_MEMLOCK.
+constexpr uint64_t kLockReserveBytes = 64 * 1024;
+
+constexpr uint64_t RoundUp(uint64_t value, uint64_t unit) { return (value + unit - 1) / unit * unit; }
+
+// Backs [from, to) of the file with blocks. Where the file system cannot reserve, zeroes are written:
+// a store into a hole on a full disk would be a SIGBUS in the program.
+bool Reserve(int fd, uint64_t from, uint64_t to) {
+  if (to > rt::SoftLimit(rt::Limit::kFileSize)) return false;  // growing beyond it would send SIGXFSZ
+  const long result = Syscall(__NR_fallocate, fd, 0, static_cast<long>(from), static_cast<long>(to - from));
+  if (!IsError(result)) return true;
+  if (result != -EOPNOTSUPP && result != -ENOSYS) return false;
+  static constexpr uint8_t kZeroes[4096] = {};
+  for (uint64_t at = from; at < to; at += sizeof(kZeroes)) {
+    if (Syscall(__NR_pwrite64, fd, Address(kZeroes), sizeof(kZeroes), static_cast<long>(at)) != sizeof(kZeroes)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// Largest reservation of address space that a program under RLIMIT_AS does not miss.
+uint64_t AddressBudget(uint64_t wanted) {
+  const uint64_t limit = rt::SoftLimit(rt::Limit::kAddressSpace);
+  return limit == ~uint64_t{0} || wanted < limit / 16 ? wanted : limit / 16;
+}
+
+}  // namespace
+
+int Recording::Create(const char* directory, const Geometry& geometry) {
+  rt::TextBuilder(directory_, sizeof(directory_)).Add(directory);
+  rt::TextBuilder(path_, sizeof(path_))
+      .Add(directory)
+      .Add("/.memtrace-")
+      .AddUint(static_cast<uint64_t>(rt::ProcessId()))
+      .Add('-')
+      .AddUint(rt::NowNanoseconds(rt::Clock::kMonotonic), 16);
+  const int fd = rt::Open(path_, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+  if (fd < 0) return fd;
+  const long moved = Syscall(__NR_fcntl, fd, F_DUPFD_CLOEXEC, kWantedDescriptor);
+  fd_ = IsError(moved) ? fd : static_cast<int>(moved);
+  if (fd_ != fd) rt::Close(fd);
+
+  max_bytes_ = RoundUp(AddressBudget(geometry.max_bytes), kChunkBytes);
+  max_chunks_ = static_cast<uint32_t>(max_bytes_ / kChunkBytes);
+  chunk_limit_ = max_chunks_;
+  constexpr uint64_t kTimelineOffset = 4096;
+  constexpr uint32_t kTimelinePoints = 512;
+  const uint64_t directory_offset = kTimelineOffset + kTimelinePoints * sizeof(format::TimelinePoint);
+  const uint64_t front = RoundUp(directory_offset + max_chunks_ * sizeof(uint32_t), kChunkBytes);
+
+  max_bytes_ += front;
+  const uint64_t initial = front + kInitialChunks * kChunkBytes;
+  table_bytes_ = RoundUp(uint64_t{format::kChunkKinds} * max_chunks_ * sizeof(uint16_t), rt::PageBytes());
+  table_ = static_cast<uint16_t*>(rt::MapAnonymous(table_bytes_));
+  base_ = static_cast<uint8_t*>(rt::Map(nullptr, max_bytes_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE));
+  lock_limit_ = rt::SoftLimit(rt::Limit::kLockedMemory);
+  if (table_ == nullptr || base_ == nullptr || !rt::Identify(fd_, &identity_)) return -ENOMEM;
+  Syscall(__NR_madvise, Address(base_), static_cast<long>(max_bytes_), MADV_DONTFORK);
+  if (!Grow(initial)) return -ENOSPC;
+  chunks_ = base_ + front;
+
+  format::Header& h = header();
+  for (size_t i = 0; i < sizeof(h.magic); ++i) h.magic[i] = format::kMagic[i];
+  h.version = format::kVersion;
+  h.header_bytes = sizeof(format::Header);
+  h.front_bytes = front;
+  h.chunk_bytes = kChunkBytes;
+  h.max_chunks = max_chunks_;
+  h.timeline_capacity = kTimelinePoints;
+  h.directory_offset = directory_offset;
+  h.timeline_offset = kTimelineOffset;
+  h.thread_sites = geometry.thread_sites;
+  h.thread_columns = geometry.thread_columns;
+  h.thread_buffer_bytes = format::ThreadBufferBytes(geometry.thread_sites, geometry.thread_columns);
+  h.page_bytes = static_cast<uint32_t>(rt::PageBytes());
+  h.state = static_cast<uint32_t>(format::State::kRunning);
+  return 0;
+}
+
+int Recording::Publish(const char* name) {
+  char wanted[sizeof(path_)];
+  rt::TextBuilder(wanted, sizeof(wanted)).Add(directory_).Add('/').Add(name);
+  constexpr int kAtFdCwd = -100;
+  constexpr int kRenameNoReplace = 1;
+  long result = Syscall(__NR_renameat2, kAtFdCwd, Address(path_), kAtFdCwd, Address(wanted), kRenameNoReplace);
+  if (result == -EINVAL || result == -ENOSYS) {  // file systems without the flag, Linux before 3.15
+    rt::FileIdentity existing;
+    if (rt::IdentifyPath(wanted, &existing)) return -EEXIST;
+    result = Syscall(__NR_renameat, kAtFdCwd, Address(path_), kAtFdCwd, Address(wanted));
+  }
+  if (IsError(result)) return static_cast<int>(result);
+  rt::TextBuilder(path_, sizeof(path_)).Add(wanted);
+  return 0;
+}
+
+void Recording::Remove() {
+  rt::FileIdentity at_path;
+  constexpr int kAtFdCwd = -100;
+  if (rt::IdentifyPath(path_, &at_path) && at_path == identity_) {
+    Syscall(__NR_unlinkat, kAtFdCwd, Address(path_), 0);
+  }
+}
+
+void Recording::ForgetInChild() {
+  rt::FileIdentity open_file;
+  if (fd_ >= 0 && rt::Identify(fd_, &open_file) && open_file == identity_) rt::Close(fd_);
+  if (table_ != nullptr) rt::Unmap(table_, table_bytes_);
+  base_ = nullptr;
+  chunks_ = nullptr;
+  table_ = nullptr;
+  fd_ = -1;
+  locked_bytes_ = 0;
+  file_bytes_.store(0, std::memory_order_relaxed);
+  for (std::atomic<uint32_t>& count : counts_) count.store(0, std::memory_order_relaxed);
+  grow_lock_.Reset();
+}
+
+int Recording::UsableDescriptor() {
+  rt::FileIdentity now;
+  if (fd_ >= 0 && rt::Identify(fd_, &now) && now == identity_) return fd_;
+  // The program closed all descriptors, or took the number for a file of its own.
+  fd_ = rt::Open(path_, O_RDWR | O_NOFOLLOW);
+  if (fd_ >= 0 && rt::Identify(fd_, &now) && now == identity_) return fd_;
+  if (fd_ >= 0) rt::Close(fd_);
+  fd_ = -1;
+  return -1;
+}
+
+void Recording::LockTail(uint64_t from, uint64_t to) {
+  if (from != locked_bytes_) return;  // a hole before: locking went as far as it could
+  constexpr int kMlockOnFault = 1;
+  const uint64_t room = lock_limit_ > kLockReserveBytes ? lock_limit_ - kLockReserveBytes : 0;
+  // Privileged processes are not limited: try all of it first, then what the limit leaves.
+  for (const uint64_t end : {to, room < to ? room / kChunkBytes * kChunkBytes : to}) {
+    if (end <= from) continue;
+    if (!IsError(Syscall(__NR_mlock2, Address(base_ + from), static_cast<long>(end - from), kMlockOnFault))) {
+      locked_bytes_ = end;
+      return;
+    }
+  }
+}
+
+bool Recording::MapTail(uint64_t from, uint64_t to) {
+  const int fd = UsableDescriptor();
+  if (fd < 0 || !Reserve(fd, from, to)) return false;
+  void* mapped = rt::Map(base_ + from, to - from, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, from);
+  if (mapped == nullptr) return false;
+  Syscall(__NR_madvise, Address(mapped), static_cast<long>(to - from), MADV_DONTFORK);
+  LockTail(from, to);
+  return true;
+}
+
+bool Recording::Grow(uint64_t bytes) {
+  const uint64_t from = file_bytes();
+  uint64_t step = from / 8 / kChunkBytes * kChunkBytes;
+  if (step < kGrowStepBytes) step = kGrowStepBytes;
+  uint64_t to = from + step < bytes ? bytes : from + step;
+  if (from == 0) to = bytes;
+  if (to > max_bytes_) to = max_bytes_;
+  if (to < bytes) return false;
+  if (!MapTail(from, to)) {
+    if (to == bytes || !MapTail(from, bytes)) return false;  // a nearly full disk still has room for less
+    to = bytes;
+  }
+  file_bytes_.store(to, std::memory_order_relaxed);
+  return true;
+}
+
+uint64_t Recording::used_bytes() const {
+  return header().front_bytes + uint64_t{Load(header().chunk_count, std::memory_order_acquire)} * kChunkBytes;
+}
+
+uint32_t Recording::ChunksLeft() const { return chunk_limit_ - Load(header().chunk_count); }
+
+int Recording::AddChunk(format::ChunkKind kind) {
+  const rt::LockHolder holder(&grow_lock_);
+  if (!holder.held()) return -1;
+  format::Header& h = header();
+  const uint32_t chunk = h.chunk_count;
+  // The last quarter is for live blocks: they are what the recording is for.
+  const bool live = kind == format::ChunkKind::kLive || kind == format::ChunkKind::kOverflow;
+  if (chunk >= (live ? chunk_limit_ : chunk_limit_ - chunk_limit_ / 4)) return -1;
+  const uint64_t end = h.front_bytes + (uint64_t{chunk} + 1) * kChunkBytes;
+  if (end > file_bytes() && !Grow(end)) {
+    RaiseFlag(format::kFlagGrowthRefused);
+    chunk_limit_ = chunk;  // asking again and again would cost the program a system call each time
+    return -1;
+  }
+  const int k = static_cast<int>(kind);
+  const uint32_t ordinal = counts_[k].load(std::memory_order_relaxed);
+  table_[static_cast<uint32_t>(k) * max_chunks_ + ordinal] = static_cast<uint16_t>(chunk);
+  auto* entries = reinterpret_cast<uint32_t*>(base_ + h.directory_offset);
+  Store(entries[chunk], format::ChunkEntry(kind, ordinal), std::memory_order_release);
+  Store(h.chunk_count, chunk + 1, std::memory_order_release);  // pairs with readers and used_bytes()
+  counts_[k].store(ordinal + 1, std::memory_order_release);    // pairs with ChunkCount
+  return static_cast<int>(ordinal);
+}
+
+void Recording::CountDrop(format::Drop cause, uint64_t events) const {
+  Atomic(header().drops[static_cast<int>(cause)]).fetch_add(events, std::memory_order_relaxed);
+}
+
+void Recording::RaiseFlag(uint32_t flag) const { Atomic(header().flags).fetch_or(flag, std::memory_order_relaxed); }
+
+}  // namespace memtrace::core

@@ -1,0 +1,60 @@
+#include "libmemtrace/core/thread_buffers.h"
+
+#include <asm/errno.h>
+
+#include "libmemtrace/rt/syscall.h"
+
+namespace memtrace::core {
+namespace {
+
+// Buffers that a new thread looks at before it asks for one more.
+constexpr uint32_t kLooks = 16;
+
+bool IsDead(uint32_t tid) {
+  return rt::Syscall(__NR_tgkill, rt::ProcessId(), static_cast<long>(tid), 0) == -ESRCH;
+}
+
+bool GiveScratch(format::ThreadBuffer* buffer, uint32_t tid, uint32_t depth) {
+  if (buffer->scratch == 0) {
+    void* memory = rt::MapAnonymous(sizeof(ThreadScratch) + depth * sizeof(unwind::Frame));
+    if (memory == nullptr) return false;
+    buffer->scratch = reinterpret_cast<uintptr_t>(memory);
+  }
+  Scratch(buffer)->is_main_thread = tid == static_cast<uint32_t>(rt::ProcessId());
+  return true;
+}
+
+}  // namespace
+
+format::ThreadBuffer* ThreadBufferAt(const Recording& recording, uint32_t index) {
+  const uint32_t bytes = recording.header().thread_buffer_bytes;
+  const auto per_chunk = static_cast<uint32_t>(format::kChunkBytes / bytes);
+  uint8_t* chunk = recording.Chunk(format::ChunkKind::kThread, index / per_chunk);
+  return reinterpret_cast<format::ThreadBuffer*>(chunk + uint64_t{index % per_chunk} * bytes);
+}
+
+format::ThreadBuffer* ClaimThreadBuffer(Recording* recording, uint32_t tid, uint32_t depth) {
+  format::Header& h = recording->header();
+  const auto per_chunk = static_cast<uint32_t>(format::kChunkBytes / h.thread_buffer_bytes);
+  const uint32_t count = h.thread_count;
+  const bool can_extend = count < recording->ChunkCount(format::ChunkKind::kThread) * per_chunk ||
+                          recording->AddChunk(format::ChunkKind::kThread) >= 0;
+  static std::atomic<uint32_t> hand{0};
+  const uint32_t looks = can_extend && count > kLooks ? kLooks : count;
+  for (uint32_t i = 0; i < looks; ++i) {
+    format::ThreadBuffer* buffer = ThreadBufferAt(*recording, hand.fetch_add(1, std::memory_order_relaxed) % count);
+    // A thread with our own id can only be one that died before us.
+    if (buffer->owner_tid != tid && !IsDead(buffer->owner_tid)) continue;
+    if (!GiveScratch(buffer, tid, depth)) return nullptr;
+    Store(buffer->owner_tid, tid);
+    return buffer;
+  }
+  if (!can_extend) return nullptr;
+  Store(h.thread_count, count + 1, std::memory_order_release);
+  format::ThreadBuffer* buffer = ThreadBufferAt(*recording, count);
+  if (!GiveScratch(buffer, tid, depth)) return nullptr;
+  Store(buffer->owner_tid, tid);
+  return buffer;
+}
+
+}  // namespace memtrace::core

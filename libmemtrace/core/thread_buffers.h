@@ -1,0 +1,35 @@
+// Which thread owns which buffer of the recording.
+#ifndef MEMTRACE_CORE_THREAD_BUFFERS_H_
+#define MEMTRACE_CORE_THREAD_BUFFERS_H_
+
+#include <cstdint>
+
+#include "libmemtrace/core/recording.h"
+#include "libmemtrace/format/tables.h"
+#include "libmemtrace/unwind/unwind.h"
+
+namespace memtrace::core {
+
+// Private memory beside a thread buffer; its address is in ThreadBuffer::scratch.
+struct ThreadScratch {
+  uint64_t random;  // state of the thread's generator
+  bool is_main_thread;
+  int32_t pending_entries;  // change of the live table's content, not yet in Process::live_entries
+  // options.depth of them
+  unwind::Frame* frames() { return reinterpret_cast<unwind::Frame*>(this + 1); }
+};
+
+// A buffer for thread `tid`: that of a dead thread, or a new one; nullptr if there is no room. Requires:
+// the caller holds a lock against itself.
+format::ThreadBuffer* ClaimThreadBuffer(Recording* recording, uint32_t tid, uint32_t depth);
+
+// The `index`-th buffer, index < header.thread_count.
+format::ThreadBuffer* ThreadBufferAt(const Recording& recording, uint32_t index);
+
+inline ThreadScratch* Scratch(format::ThreadBuffer* buffer) {
+  return reinterpret_cast<ThreadScratch*>(static_cast<uintptr_t>(buffer->scratch));
+}
+
+}  // namespace memtrace::core
+
+#endif  // MEMTRACE_CORE_THREAD_BUFFERS_H_

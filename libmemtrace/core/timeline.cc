@@ -1,0 +1,146 @@
+#include "libmemtrace/core/timeline.h"
+
+#include <fcntl.h>
+
+#include "libmemtrace/core/process.h"
+#include "libmemtrace/core/rate.h"
+#include "libmemtrace/core/snapshot.h"
+
+namespace memtrace::core {
+namespace {
+
+using format::kUnknown;
+using format::TimelinePoint;
+
+constexpr uint64_t kTickNs = 250'000'000;
+// Slow paths between two looks at the clock.
+constexpr uint64_t kLookMask = 63;
+constexpr uint64_t kLargeBytes = 64 * 1024;
+constexpr uint64_t kTicksPerLimit = 64;
+// In per cent of the limit. Near the limit the kernel reclaims the recording's own pages in a circle instead of
+// killing: new blocks are then sampled coarsely unless the pages are locked.
+constexpr uint64_t kBrinkPercent = 95;
+constexpr uint64_t kOffBrinkPercent = 90;
+constexpr uint64_t kBrinkRate = 64 * 1024;
+// memory.stat costs ten times a plain counter; below this share of the limit it decides nothing.
+constexpr uint64_t kStatPercent = 70;
+
+uint64_t LiveBytes() { return Load(g_process.recording.header().live_bytes); }
+
+uint64_t ResidentBytes() {
+  char buffer[128];
+  rt::Text statm = rt::ReadFile("/proc/self/statm", buffer, sizeof(buffer));
+  rt::NextWord(&statm);
+  uint64_t pages;
+  return rt::ParseUint(rt::NextWord(&statm), &pages) ? pages * rt::PageBytes() : kUnknown;
+}
+
+// Keeps every second point when all slots are taken. A reader may see points twice meanwhile.
+TimelinePoint* FreeSlot(format::Header* h, TimelinePoint* points) {
+  for (int pass = 0; pass < 2; ++pass) {
+    for (uint32_t i = 0; i < h->timeline_capacity; ++i) {
+      if (points[i].time_ns == 0) return &points[i];
+    }
+    for (uint32_t i = 1; i < h->timeline_capacity; i += 2) points[i].time_ns = 0;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < h->timeline_capacity; ++i) {
+      if (points[i].time_ns == 0) continue;
+      if (i != kept) {
+        points[kept] = points[i];
+        points[i].time_ns = 0;
+      }
+      ++kept;
+    }
+  }
+  return nullptr;
+}
+
+void WatchThresholds(uint64_t percent) {
+  Process& p = g_process;
+  for (int i = p.options.snapshot_percent_count - 1; i >= 0; --i) {
+    if (percent < p.options.snapshot_percents[i]) continue;
+    const uint32_t bits = (2u << i) - 1;  // a jump over several thresholds is one snapshot
+    const uint32_t before = p.thresholds_taken.fetch_or(bits, std::memory_order_relaxed);
+    if ((before & (1u << i)) == 0) TakeSnapshot(format::Trigger::kThreshold, p.options.snapshot_percents[i]);
+    return;
+  }
+}
+
+void WatchBrink(uint64_t percent) {
+  Process& p = g_process;
+  format::Header& h = p.recording.header();
+  if (!p.brink && percent >= kBrinkPercent && !p.recording.fully_locked()) {
+    const uint64_t current = h.rates[Load(h.rate_index)].bytes;
+    p.brink = true;
+    p.rate_before_brink = current;
+    if (h.brink_since_ns == 0) h.brink_since_ns = rt::NowNanoseconds(rt::Clock::kRealtime);
+    if (current < kBrinkRate) ChangeRate(kBrinkRate, format::RateReason::kBrink);
+  } else if (p.brink && percent < kOffBrinkPercent) {
+    p.brink = false;
+    if (h.rates[Load(h.rate_index)].reason == static_cast<uint32_t>(format::RateReason::kBrink)) {
+      ChangeRate(p.rate_before_brink, format::RateReason::kBrink);
+    }
+  }
+}
+
+rt::MemoryUse ReadUse() {
+  rt::MemoryUse use;
+  const rt::Cgroup& cgroup = g_process.cgroup;
+  if (cgroup.version == 0 || !rt::ReadMemoryUse(cgroup, false, &use)) return use;
+  const bool limited = use.limit_bytes != kUnknown && use.limit_bytes > 0;
+  if (!limited || use.usage_bytes / 100 < use.limit_bytes / 10000 * kStatPercent) return use;
+  rt::ReadMemoryUse(cgroup, true, &use);
+  return use;
+}
+
+void StorePoint(const rt::MemoryUse& use) {
+  Process& p = g_process;
+  if (!p.timeline_lock.TryAcquire()) return;  // a signal handler in the middle of another point
+  format::Header& h = p.recording.header();
+  auto* points = reinterpret_cast<TimelinePoint*>(const_cast<uint8_t*>(p.recording.data()) + h.timeline_offset);
+  const uint64_t now = rt::NowNanoseconds(rt::Clock::kRealtime);
+  Store(h.last_event_ns, now);
+  if (TimelinePoint* point = FreeSlot(&h, points)) {
+    point->work_bytes = Load(h.work_bytes);
+    point->live_bytes = LiveBytes();
+    point->live_blocks = Load(h.live_count_q16) >> format::kCountShift;
+    point->cgroup_usage_bytes = use.usage_bytes;
+    point->cgroup_working_set_bytes = use.WorkingSetBytes();
+    point->cgroup_limit_bytes = use.limit_bytes;
+    point->rss_bytes = ResidentBytes();
+    Store(point->time_ns, now, std::memory_order_release);
+  }
+  p.timeline_lock.Release();
+}
+
+}  // namespace
+
+void RecordPoint() { StorePoint(ReadUse()); }
+
+void CheckTimeline(const format::ThreadBuffer& buffer, uint64_t allocated_bytes) {
+  Process& p = g_process;
+  const uint64_t live = LiveBytes() + static_cast<uint64_t>(buffer.pending_live_bytes);
+  const bool grown = static_cast<int64_t>(live - p.next_tick_live_bytes.load(std::memory_order_relaxed)) >= 0;
+  if (!grown && (buffer.slow_path_calls & kLookMask) != 0 && allocated_bytes < kLargeBytes) return;
+  const uint64_t now = rt::NowNanoseconds(rt::Clock::kMonotonic);
+  uint64_t due = p.next_tick_ns.load(std::memory_order_relaxed);
+  if (now < due && !grown) return;
+  // One thread at a time; the others see a due time far away.
+  if (due == kUnknown || !p.next_tick_ns.compare_exchange_strong(due, kUnknown, std::memory_order_acquire)) return;
+  const rt::MemoryUse use = ReadUse();
+  StorePoint(use);
+  if (use.limit_bytes != kUnknown && use.limit_bytes >= 100) {
+    const uint64_t used = use.inactive_file_bytes != kUnknown ? use.WorkingSetBytes() : use.usage_bytes;
+    if (used != kUnknown && (use.inactive_file_bytes != kUnknown || use.usage_bytes < use.limit_bytes / 100 * kStatPercent)) {
+      const uint64_t percent = used / (use.limit_bytes / 100);
+      WatchBrink(percent);
+      WatchThresholds(percent);
+    }
+    p.next_tick_live_bytes.store(live + use.limit_bytes / kTicksPerLimit, std::memory_order_relaxed);
+  } else {
+    p.next_tick_live_bytes.store(kUnknown >> 1, std::memory_order_relaxed);
+  }
+  p.next_tick_ns.store(now + kTickNs, std::memory_order_release);
+}
+
+}  // namespace memtrace::core

@@ -1,0 +1,128 @@
+// The beginning and the end of the library in a process, and of modules that come and go.
+
+#include "libmemtrace/core/module_records.h"
+#include "libmemtrace/core/process.h"
+#include "libmemtrace/interpose/real.h"
+#include "libmemtrace/interpose/signals.h"
+#include "libmemtrace/rt/os.h"
+#include "libmemtrace/rt/syscall.h"
+
+extern "C" char** environ __attribute__((weak));
+
+namespace memtrace::interpose {
+
+uint32_t FlagsOfModulesBefore();
+
+RealFunctions g_real;
+
+namespace {
+
+enum class Phase : uint32_t { kBefore = 0, kBeginning = 1, kDone = 2 };
+std::atomic<Phase> g_phase{Phase::kBefore};
+
+constexpr size_t kMostEnvironmentBytes = 1 << 20;
+constexpr size_t kMostVariables = 64;
+
+// The environment that the process was started with, for the time before libc has set `environ`. The memory is never released: options
+// may point into it.
+const char* const* EnvironmentFromProc() {
+  auto* memory = static_cast<char*>(rt::MapAnonymous(kMostEnvironmentBytes));
+  if (memory == nullptr) return nullptr;
+  static const char* variables[kMostVariables + 1];
+  size_t count = 0;
+  rt::Text rest = rt::ReadFile("/proc/self/environ", memory, kMostEnvironmentBytes - 1);
+  while (!rest.empty() && count < kMostVariables) {
+    const rt::Text variable = rt::NextPart(&rest, '\0');
+    if (rt::StartsWith(variable, "MEMTRACE_")) variables[count++] = variable.data;
+  }
+  variables[count] = nullptr;
+  return variables;
+}
+
+const char* const* Environment() {
+  if (&environ != nullptr && environ != nullptr) return environ;
+  return EnvironmentFromProc();
+}
+
+template <typename Function>
+void Find(Function* function, const char* name) {
+  *function = reinterpret_cast<Function>(FindNext(name));
+}
+
+void FindRealFunctions() {
+  RealFunctions real{};
+  Find(&real.free, "free");
+  Find(&real.calloc, "calloc");
+  Find(&real.realloc, "realloc");
+  Find(&real.reallocarray, "reallocarray");
+  Find(&real.memalign, "memalign");
+  Find(&real.posix_memalign, "posix_memalign");
+  Find(&real.aligned_alloc, "aligned_alloc");
+  Find(&real.valloc, "valloc");
+  Find(&real.pvalloc, "pvalloc");
+  Find(&real.free_sized, "free_sized");
+  Find(&real.free_aligned_sized, "free_aligned_sized");
+  Find(&real.malloc_usable_size, "malloc_usable_size");
+  Find(&real.malloc, "malloc");
+  g_real = real;
+}
+
+format::Libc WhichLibc() {
+  if (FindNext("gnu_get_libc_version") != 0) return format::Libc::kGlibc;
+  return FindNext("__libc_start_main") != 0 ? format::Libc::kMusl : format::Libc::kUnknown;
+}
+
+}  // namespace
+
+bool Begin() {
+  Phase before = Phase::kBefore;
+  if (g_phase.load(std::memory_order_acquire) == Phase::kDone) return g_real.malloc != nullptr;
+  if (!g_phase.compare_exchange_strong(before, Phase::kBeginning, std::memory_order_acquire)) return false;
+  FindRealFunctions();
+  if (g_real.malloc == nullptr) {
+    rt::Complain("no malloc found behind libmemtrace.so; the program runs unrecorded");
+  } else {
+    core::t_state.in_memtrace = 1;
+    if (core::Start(Environment(), {g_real.free, WhichLibc(), FlagsOfModulesBefore()})) {
+      TakeOverSignal(core::g_process.options.signal);
+    }
+    core::t_state.in_memtrace = 0;
+  }
+  g_phase.store(Phase::kDone, std::memory_order_release);
+  return g_real.malloc != nullptr;
+}
+
+namespace {
+
+__attribute__((constructor)) void OnLoad() { Begin(); }
+__attribute__((destructor)) void OnExit() { core::Finish(); }
+
+}  // namespace
+
+// Exits that run no destructors.
+MEMTRACE_EXPORT [[noreturn]] void _exit(int status) {
+  core::Finish();
+  for (;;) rt::Syscall(__NR_exit_group, status);
+}
+
+MEMTRACE_EXPORT [[noreturn]] void _Exit(int status) {
+  core::Finish();
+  for (;;) rt::Syscall(__NR_exit_group, status);
+}
+
+MEMTRACE_EXPORT [[noreturn]] void quick_exit(int status) {
+  core::Finish();
+  static void (*real)(int) = nullptr;
+  if (Resolve(&real, "quick_exit") != nullptr) real(status);
+  for (;;) rt::Syscall(__NR_exit_group, status);
+}
+
+MEMTRACE_EXPORT int dlclose(void* handle) {
+  static int (*real)(void*) = nullptr;
+  if (Resolve(&real, "dlclose") == nullptr) return -1;
+  const int result = real(handle);
+  core::NoteUnloading();
+  return result;
+}
+
+}  // namespace memtrace::interpose
