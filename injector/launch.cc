@@ -76,8 +76,8 @@ FoundProgram FindProgram(const std::string& name, const char* search_path) {
   std::string_view rest = search_path != nullptr ? search_path : _PATH_DEFPATH;
   for (bool more = true; more;) {
     const size_t end = rest.find(':');
-    const std::string directory(rest.substr(0, end));
-    const std::string path = (directory.empty() ? "." : directory) + "/" + name;
+    std::string path(end == 0 || rest.empty() ? "." : rest.substr(0, end));
+    path += "/" + name;
     const int error = ExecutableError(path);
     if (error == 0) return {path, 0};
     if (error == EACCES && IsFile(path)) first_error = EACCES;

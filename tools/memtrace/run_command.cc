@@ -68,7 +68,7 @@ std::string UsableLibrary(const RunRequest& request) {
     Say("there is no libmemtrace.so in ../lib/memtrace beside this program; name one with --library");
     return "";
   }
-  const std::string library = std::filesystem::absolute(given).string();
+  std::string library = std::filesystem::absolute(given).string();
   if (access(library.c_str(), R_OK) != 0) {
     Say("cannot read " + library + ": " + strerror(errno));
     return "";
@@ -99,6 +99,7 @@ int Run(const RunRequest& request, const std::vector<std::string>& command) {
   const std::vector<std::string> environment = injector::WithSettings(environ, BuildSettings(request, library));
   config::Options options;
   std::vector<const char*> entries;
+  entries.reserve(environment.size() + 1);
   for (const std::string& entry : environment) entries.push_back(entry.c_str());
   entries.push_back(nullptr);
   config::ReadOptions(entries.data(), &options, nullptr);
