@@ -23,21 +23,21 @@ class FullWalk {
   uintptr_t LookupPc() const { return is_exact_ ? pc() : pc() - 1; }
 
   Step ToCaller(CompactRule rule) {
-    if (rule.kind == StepKind::kSignal) return OverSignal();
+    if (rule.kind() == StepKind::kSignal) return OverSignal();
     Row row;
-    if (rule.kind == StepKind::kNone || rule.kind == StepKind::kEnd || rule.kind == StepKind::kFramePointer ||
-        rule.module == format::kNoModule || !FindRow(Tables(rule), LookupPc(), &row)) {
+    if (rule.kind() == StepKind::kNone || rule.kind() == StepKind::kEnd || rule.kind() == StepKind::kFramePointer ||
+        rule.module() == format::kNoModule || !FindRow(Tables(rule), LookupPc(), &row)) {
       return ByRule(rule);
     }
     return ByRow(row, Tables(rule));
   }
 
  private:
-  static const CfiTables& Tables(CompactRule rule) { return ModuleAt(rule.module).tables; }
+  static const CfiTables& Tables(CompactRule rule) { return ModuleAt(rule.module()).tables; }
 
   Step ByRule(CompactRule rule) {
     Cursor cursor{pc(), sp(), registers_.values[arch::kFp], 0, is_exact_};
-    const Step step = StepBySpecialRule(rule, &memory_, &cursor);
+    const Step step = StepByRule(rule, &memory_, &cursor);
     if (step != Step::kCaller) return step;
     registers_ = RegisterFile();
     registers_.Set(arch::kPc, cursor.pc);
@@ -155,11 +155,11 @@ bool ComeTo(const Registers& start, FullWalk* walk) {
   Step step = Step::kCaller;
   while (step == Step::kCaller && count < capacity) {
     const CompactRule rule = RuleFor(walk.LookupPc());
-    if (rule.kind == StepKind::kNone && count > 0) break;
+    if (rule.kind() == StepKind::kNone && count > 0) break;
     Frame* frame = &frames[count++];
-    const bool at_trampoline = rule.kind == StepKind::kSignal;
+    const bool at_trampoline = rule.kind() == StepKind::kSignal;
     frame->pc = at_trampoline ? walk.pc() : walk.LookupPc();
-    frame->module = rule.module;
+    frame->module = rule.module();
     frame->flags = walk.is_exact() ? format::kNodeInterrupted : uint16_t{0};
     step = walk.ToCaller(rule);
     frame->cfa = step == Step::kCaller ? walk.sp() : 0;

@@ -17,16 +17,9 @@ bool IsInTrampoline(uintptr_t pc) {
 }
 
 CompactRule RuleOf(const CfiTables& tables, uintptr_t pc) {
-  CompactRule rule;
   Row row;
-  if (IsInTrampoline(pc)) {
-    rule.kind = StepKind::kSignal;
-  } else if (FindRow(tables, pc, &row)) {
-    rule = Compact(row, tables, pc);
-  } else {
-    rule.kind = StepKind::kFramePointer;
-  }
-  return rule;
+  if (IsInTrampoline(pc)) return CompactRule(StepKind::kSignal);
+  return FindRow(tables, pc, &row) ? Compact(row, tables, pc) : CompactRule(StepKind::kFramePointer);
 }
 
 }  // namespace
@@ -34,13 +27,13 @@ CompactRule RuleOf(const CfiTables& tables, uintptr_t pc) {
 [[gnu::noinline]] CompactRule Resolve(uintptr_t pc) {
   uint16_t module;
   const Code code = FindCode(pc, &module);
-  if (code == Code::kNone) return {};
-  CompactRule rule = RuleOf(code == Code::kModule ? ModuleAt(module).tables : CfiTables(), pc);
-  rule.module = module;
-  RuleCache::Insert(pc, rule);
+  if (code == Code::kNone) return CompactRule();
+  const CompactRule rule =
+      RuleOf(code == Code::kModule ? ModuleAt(module).tables : CfiTables(), pc).InModule(module);
+  RuleCache::Insert(pc + 1, rule);
   // Pairs with ForgetUnloadedModules, which closes first and erases then.
   std::atomic_thread_fence(std::memory_order_seq_cst);
-  if (code == Code::kModule && ModuleAt(module).closed.load(std::memory_order_relaxed)) RuleCache::Erase(pc);
+  if (code == Code::kModule && ModuleAt(module).closed.load(std::memory_order_relaxed)) RuleCache::Erase(pc + 1);
   return rule;
 }
 

@@ -13,8 +13,8 @@ namespace memtrace::unwind {
 CompactRule Resolve(uintptr_t pc);
 
 inline CompactRule RuleFor(uintptr_t pc) {
-  CompactRule rule;
-  return RuleCache::Find(pc, &rule) ? rule : Resolve(pc);
+  const CompactRule rule = RuleCache::Find(pc + 1);
+  return rule.kind() != StepKind::kNone ? rule : Resolve(pc);
 }
 
 }  // namespace memtrace::unwind

@@ -10,7 +10,7 @@ constexpr int64_t kWord = 8;
 
 bool ToWords(int64_t bytes, int16_t* words) {
   *words = static_cast<int16_t>(bytes / kWord);
-  return *words * kWord == bytes && *words != CompactRule::kFpUnchanged;
+  return *words * kWord == bytes;
 }
 
 // The expression is one register plus a constant, and then `dereferences`.
@@ -40,46 +40,43 @@ bool IsSpOffset(MemoryRange range, Rule rule, uintptr_t pc, int64_t* offset) {
   return results[0] - kStacks[0] == results[1] - kStacks[1];
 }
 
-bool CompactCfa(const Row& row, const CfiTables& tables, uintptr_t pc, CompactRule* rule) {
+bool CompactCfa(const Row& row, const CfiTables& tables, uintptr_t pc, StepKind* kind, int16_t* words) {
   int64_t offset = row.cfa.value();
   if (row.cfa.kind() == RuleKind::kOffset && row.cfa_register == arch::kSp) {
-    rule->kind = StepKind::kSp;
+    *kind = StepKind::kSp;
   } else if (row.cfa.kind() == RuleKind::kOffset && row.cfa_register == arch::kFp) {
-    rule->kind = StepKind::kFp;
+    *kind = StepKind::kFp;
   } else if (row.cfa.kind() != RuleKind::kExpression) {
     return false;
   } else if (IsRegisterOffset(tables.entries_range, row.cfa, arch::kFp, true, &offset)) {
-    rule->kind = StepKind::kFpIndirect;
+    *kind = StepKind::kFpIndirect;
   } else if (IsSpOffset(tables.entries_range, row.cfa, pc, &offset)) {
-    rule->kind = StepKind::kSp;
+    *kind = StepKind::kSp;
   } else {
     return false;
   }
-  return ToWords(offset, &rule->cfa_words);
+  return ToWords(offset, words);
 }
 
-bool CompactFp(const Rule& fp, const CfiTables& tables, CompactRule* rule) {
-  const bool indirect = rule->kind == StepKind::kFpIndirect;
-  if (fp.kind() == RuleKind::kUnspecified || fp.kind() == RuleKind::kSame) return !indirect;
-  int64_t offset = -fp.value();
-  if (indirect && fp.kind() == RuleKind::kExpression) {
-    if (!IsRegisterOffset(tables.entries_range, fp, arch::kFp, false, &offset)) return false;
-  } else if (indirect || fp.kind() != RuleKind::kOffset) {
-    return false;
-  }
-  return ToWords(offset, &rule->fp_words);
+bool CompactFp(const Rule& fp, const CfiTables& tables, bool is_indirect, int16_t* words) {
+  *words = CompactRule::kFpUnchanged;
+  if (fp.kind() == RuleKind::kUnspecified || fp.kind() == RuleKind::kSame) return !is_indirect;
+  int64_t offset = fp.value();
+  const bool known = is_indirect ? fp.kind() == RuleKind::kExpression &&
+                                       IsRegisterOffset(tables.entries_range, fp, arch::kFp, false, &offset)
+                                 : fp.kind() == RuleKind::kOffset;
+  return known && ToWords(-offset, words) && *words != CompactRule::kFpUnchanged;
 }
 
-bool CompactReturnAddress(const Rule& ra, CompactRule* rule) {
-  if (arch::kReturnAddressIsPushed) {
-    return ra.kind() == RuleKind::kOffset && ra.value() == arch::kPushedReturnAddress;
-  }
-  if (ra.kind() == RuleKind::kUnspecified || ra.kind() == RuleKind::kSame) return true;  // in the link register
-  int16_t words;
-  if (ra.kind() != RuleKind::kOffset || !ToWords(-ra.value(), &words) || words <= 0) return false;
-  const bool is_above_fp = words == rule->fp_words - 1 && rule->kind != StepKind::kFpIndirect;
-  rule->ra_words = is_above_fp ? CompactRule::kAboveFp : static_cast<uint8_t>(words);
-  return is_above_fp || words < CompactRule::kAboveFp;
+bool CompactReturnAddress(const Rule& ra, int16_t fp_words, bool is_indirect, uint8_t* words) {
+  *words = CompactRule::kLinkRegister;
+  if (arch::kReturnAddressIsPushed) return ra.kind() == RuleKind::kOffset && ra.value() == arch::kPushedReturnAddress;
+  if (ra.kind() == RuleKind::kUnspecified || ra.kind() == RuleKind::kSame) return true;
+  int16_t below;
+  if (ra.kind() != RuleKind::kOffset || !ToWords(-ra.value(), &below) || below <= 0) return false;
+  const bool is_above_fp = below == fp_words - 1 && fp_words != CompactRule::kFpUnchanged && !is_indirect;
+  *words = is_above_fp ? CompactRule::kAboveFp : static_cast<uint8_t>(below);
+  return is_above_fp || below < CompactRule::kAboveFp;
 }
 
 }  // namespace
@@ -87,19 +84,16 @@ bool CompactReturnAddress(const Rule& ra, CompactRule* rule) {
 constinit RuleCache::Set RuleCache::sets_[1 << kIndexBits] = {};
 
 CompactRule Compact(const Row& row, const CfiTables& tables, uintptr_t pc) {
-  CompactRule rule;
-  rule.kind = StepKind::kFull;
   const Rule& ra = row.columns[arch::kRaIndex];
-  if (ra.kind() == RuleKind::kUndefined) {
-    rule.kind = StepKind::kEnd;
-    return rule;
-  }
-  CompactRule small;
-  if (row.is_signal_frame || !CompactCfa(row, tables, pc, &small) ||
-      !CompactFp(row.columns[arch::kFpIndex], tables, &small) || !CompactReturnAddress(ra, &small)) {
-    return rule;
-  }
-  return small;
+  if (ra.kind() == RuleKind::kUndefined) return CompactRule(StepKind::kEnd);
+  StepKind kind = StepKind::kFull;
+  int16_t cfa_words;
+  int16_t fp_words;
+  uint8_t ra_words;
+  const bool fits = !row.is_signal_frame && CompactCfa(row, tables, pc, &kind, &cfa_words) &&
+                    CompactFp(row.columns[arch::kFpIndex], tables, kind == StepKind::kFpIndirect, &fp_words) &&
+                    CompactReturnAddress(ra, fp_words, kind == StepKind::kFpIndirect, &ra_words);
+  return fits ? CompactRule(kind, cfa_words, fp_words, ra_words) : CompactRule(StepKind::kFull);
 }
 
 void RuleCache::Clear(Entry* entry) {
@@ -107,28 +101,28 @@ void RuleCache::Clear(Entry* entry) {
   entry->value.store(0, std::memory_order_relaxed);
 }
 
-void RuleCache::Insert(uintptr_t pc, CompactRule rule) {
+void RuleCache::Insert(uintptr_t key, CompactRule rule) {
   // The newer entry takes the first place, what was there the second.
-  Set& set = sets_[Index(pc)];
+  Set& set = SetOf(key);
   set.entries[1].value.store(set.entries[0].value.load(std::memory_order_relaxed), std::memory_order_relaxed);
   set.entries[1].check.store(set.entries[0].check.load(std::memory_order_relaxed), std::memory_order_relaxed);
-  const auto value = std::bit_cast<uint64_t>(rule);
+  const uint64_t value = rule.word();
   set.entries[0].value.store(value, std::memory_order_relaxed);
-  set.entries[0].check.store(pc ^ Mix(value), std::memory_order_relaxed);
+  set.entries[0].check.store(key ^ Mix(value), std::memory_order_relaxed);
 }
 
-void RuleCache::Erase(uintptr_t pc) {
-  for (Entry& entry : sets_[Index(pc)].entries) {
+void RuleCache::Erase(uintptr_t key) {
+  for (Entry& entry : SetOf(key).entries) {
     const uint64_t value = entry.value.load(std::memory_order_relaxed);
-    if ((entry.check.load(std::memory_order_relaxed) ^ Mix(value)) == pc) Clear(&entry);
+    if ((entry.check.load(std::memory_order_relaxed) ^ Mix(value)) == key) Clear(&entry);
   }
 }
 
 void RuleCache::EraseModules(bool (*is_gone)(uint16_t module)) {
   for (Set& set : sets_) {
     for (Entry& entry : set.entries) {
-      const auto rule = std::bit_cast<CompactRule>(entry.value.load(std::memory_order_relaxed));
-      if (rule.kind != StepKind::kNone && is_gone(rule.module)) Clear(&entry);
+      const CompactRule rule(entry.value.load(std::memory_order_relaxed));
+      if (rule.kind() != StepKind::kNone && is_gone(rule.module())) Clear(&entry);
     }
   }
 }

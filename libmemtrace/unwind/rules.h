@@ -3,7 +3,6 @@
 #define MEMTRACE_UNWIND_RULES_H_
 
 #include <atomic>
-#include <bit>
 #include <cstdint>
 
 #include "libmemtrace/unwind/arch.h"
@@ -22,40 +21,67 @@ enum class StepKind : uint8_t {
   kFull,          // needs more registers than sp and fp
 };
 
-// Offsets are in words of 8 bytes. Fits into the word that the cache keeps.
-struct CompactRule {
-  uint16_t module = 0;
-  int16_t cfa_words = 0;
-  int16_t fp_words = kFpUnchanged;  // fp saved at CFA - fp_words; kFpIndirect: at fp + fp_words
-  StepKind kind = StepKind::kNone;
-  uint8_t ra_words = 0;  // return address saved at CFA - ra_words; 0: it is in the link register
+// Offsets are in words of 8 bytes. One word, taken apart by shifts: the compiler keeps it in a register.
+class CompactRule {
+ public:
+  // On either architecture the frame pointer is never saved directly below the CFA: this value stands
+  // for an unchanged one, and may be read all the same, without a branch.
+  static constexpr int16_t kFpUnchanged = 1;
+  static constexpr uint8_t kLinkRegister = 0;
+  // In the word above the saved frame pointer, as arm64 pairs them.
+  static constexpr uint8_t kAboveFp = 255;
 
-  static constexpr int16_t kFpUnchanged = INT16_MIN;
-  static constexpr uint8_t kAboveFp = 255;  // of ra_words: in the word above the saved fp, as arm64 pairs them
+  constexpr CompactRule() = default;
+  constexpr explicit CompactRule(uint64_t word) : word_(word) {}
+  constexpr explicit CompactRule(StepKind kind, int16_t cfa_words = 0, int16_t fp_words = kFpUnchanged,
+                                 uint8_t ra_words = 1)
+      : word_(uint64_t{static_cast<uint16_t>(cfa_words)} << 48 | uint64_t{static_cast<uint16_t>(fp_words)} << 32 |
+              uint64_t{ra_words} << 24 | uint64_t{static_cast<uint8_t>(kind)} << 16) {}
+  constexpr CompactRule InModule(uint16_t module) const { return CompactRule((word_ & ~uint64_t{0xffff}) | module); }
+
+  constexpr uint64_t word() const { return word_; }
+  constexpr uint16_t module() const { return static_cast<uint16_t>(word_); }
+  constexpr StepKind kind() const { return static_cast<StepKind>(word_ >> 16 & 0xff); }
+  constexpr bool is_simple() const { return kind() <= StepKind::kFp && kind() != StepKind::kNone; }
+  constexpr uint64_t cfa_bytes() const { return Words(48); }
+  // Saved at CFA - fp_bytes; kFpIndirect: at fp - fp_bytes.
+  constexpr uint64_t fp_bytes() const { return Words(32); }
+  constexpr bool fp_unchanged() const { return static_cast<int16_t>(word_ >> 32) == kFpUnchanged; }
+  // Saved at CFA - ra_bytes; 0: it is in the link register.
+  constexpr uint64_t ra_bytes() const {
+    const uint64_t words = word_ >> 24 & 0xff;
+    if (arch::kReturnAddressIsPushed) return 8;
+    return words == kAboveFp ? fp_bytes() - 8 : words * 8;
+  }
+
+ private:
+  constexpr uint64_t Words(int shift) const { return static_cast<uint64_t>(int64_t{static_cast<int16_t>(word_ >> shift)} * 8); }
+
+  uint64_t word_ = 0;
 };
-static_assert(sizeof(CompactRule) == sizeof(uint64_t));
+static_assert(CompactRule(StepKind::kFp, -3, 5).cfa_bytes() == uint64_t{0} - 24);
 
 // The rule of a row that FindRow found at `pc`; kFull where it does not fit. The module is left 0.
 CompactRule Compact(const Row& row, const CfiTables& tables, uintptr_t pc);
 
 // Process-wide, 2-way, 256 KiB. Reads and writes are lock-free and may be interrupted anywhere. An entry
-// is two words, `value` and `check` = pc ^ Mix(value), stored without order between them: a reader that
+// is two words, `value` and `check` = key ^ Mix(value), stored without order between them: a reader that
 // sees halves of two entries finds that the check does not fit.
+//
+// The key of a frame is its pc to look up, plus one: the return address itself of most frames.
 class RuleCache {
  public:
-  static bool Find(uintptr_t pc, CompactRule* rule) {
-    const Set& set = sets_[Index(pc)];
+  // kNone if it is not there.
+  static CompactRule Find(uintptr_t key) {
+    const Set& set = SetOf(key);
     for (const Entry& entry : set.entries) {
       const uint64_t value = entry.value.load(std::memory_order_relaxed);
-      if ((entry.check.load(std::memory_order_relaxed) ^ Mix(value)) == pc) [[likely]] {
-        *rule = std::bit_cast<CompactRule>(value);
-        return true;
-      }
+      if ((entry.check.load(std::memory_order_relaxed) ^ Mix(value)) == key) [[likely]] return CompactRule(value);
     }
-    return false;
+    return CompactRule();
   }
-  static void Insert(uintptr_t pc, CompactRule rule);
-  static void Erase(uintptr_t pc);
+  static void Insert(uintptr_t key, CompactRule rule);
+  static void Erase(uintptr_t key);
   // Erases the rules of all modules for which `is_gone` says so.
   static void EraseModules(bool (*is_gone)(uint16_t module));
 
@@ -71,7 +97,8 @@ class RuleCache {
   };
 
   static uint64_t Mix(uint64_t value) { return value * kMultiplier; }
-  static uint64_t Index(uintptr_t pc) { return pc * kMultiplier >> (64 - kIndexBits); }
+  // Cheaper than a multiplication, on the longest chain of dependencies of a walk.
+  static Set& SetOf(uintptr_t key) { return sets_[(key >> 2 ^ key >> (2 + kIndexBits)) & ((1u << kIndexBits) - 1)]; }
   static void Clear(Entry* entry);
 
   static Set sets_[1 << kIndexBits];

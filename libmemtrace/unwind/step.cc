@@ -14,21 +14,25 @@ Step Return(uintptr_t pc, uintptr_t cfa, uintptr_t fp, Cursor* cursor) {
   return Step::kCaller;
 }
 
+// A frame that the unwind tables describe. `fp_base` is what the saved frame pointer is relative to.
+Step StepToCfa(CompactRule rule, uintptr_t cfa, uintptr_t fp_base, StackMemory* memory, Cursor* cursor) {
+  const uintptr_t ra_bytes = rule.ra_bytes();
+  uintptr_t fp = cursor->fp;
+  uintptr_t pc = cursor->lr;
+  if (ra_bytes != 0) {
+    if (cfa <= cursor->sp || !memory->Read(cfa - ra_bytes, &pc)) return Step::kLost;
+  } else if (cfa < cursor->sp || pc == 0) {
+    return Step::kLost;  // only what a signal interrupted can be a frameless leaf
+  }
+  if (!rule.fp_unchanged() && !memory->Read(fp_base - rule.fp_bytes(), &fp)) return Step::kLost;
+  return Return(pc, cfa, fp, cursor);
+}
+
 // In functions that realign their stack the CFA is kept in memory below the frame pointer.
 Step StepIndirect(CompactRule rule, StackMemory* memory, Cursor* cursor) {
   uintptr_t cfa;
-  uintptr_t fp = cursor->fp;
-  uintptr_t pc;
-  const uintptr_t ra_bytes = ReturnAddressBytes(rule);
-  if (!memory->Read(cursor->fp + static_cast<uintptr_t>(int64_t{rule.cfa_words} * 8), &cfa) || cfa <= cursor->sp ||
-      ra_bytes == 0 || !memory->Read(cfa - ra_bytes, &pc)) {
-    return Step::kLost;
-  }
-  if (rule.fp_words != CompactRule::kFpUnchanged &&
-      !memory->Read(cursor->fp + static_cast<uintptr_t>(int64_t{rule.fp_words} * 8), &fp)) {
-    return Step::kLost;
-  }
-  return Return(pc, cfa, fp, cursor);
+  if (!memory->Read(cursor->fp + rule.cfa_bytes(), &cfa)) return Step::kLost;
+  return StepToCfa(rule, cfa, cursor->fp, memory, cursor);
 }
 
 // Nothing vouches for the frame pointer here, so beyond the page that sp is in every read is probed. What
@@ -69,19 +73,20 @@ Step StepOverSignal(StackMemory* memory, Cursor* cursor) {
 
 }  // namespace
 
-Step StepBySpecialRule(CompactRule rule, StackMemory* memory, Cursor* cursor) {
-  switch (rule.kind) {
-    case StepKind::kEnd:
-      return Step::kEnd;
-    case StepKind::kSignal:
-      return StepOverSignal(memory, cursor);
-    case StepKind::kFpIndirect:
-      return StepIndirect(rule, memory, cursor);
-    case StepKind::kFramePointer:
-      return StepByFramePointer(memory, cursor);
-    default:
-      return Step::kLost;
+Step StepByRule(CompactRule rule, StackMemory* memory, Cursor* cursor) {
+  const uintptr_t sp_cfa = cursor->sp + rule.cfa_bytes();
+  const uintptr_t fp_cfa = cursor->fp + rule.cfa_bytes();
+  switch (rule.kind()) {
+    case StepKind::kSp: return StepToCfa(rule, sp_cfa, sp_cfa, memory, cursor);
+    case StepKind::kFp: return StepToCfa(rule, fp_cfa, fp_cfa, memory, cursor);
+    case StepKind::kFpIndirect: return StepIndirect(rule, memory, cursor);
+    case StepKind::kFramePointer: return StepByFramePointer(memory, cursor);
+    case StepKind::kSignal: return StepOverSignal(memory, cursor);
+    case StepKind::kEnd: return Step::kEnd;
+    case StepKind::kFull:
+    case StepKind::kNone: return Step::kLost;
   }
+  return Step::kLost;
 }
 
 }  // namespace memtrace::unwind

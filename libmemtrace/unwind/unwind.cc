@@ -7,34 +7,62 @@
 #include "libmemtrace/unwind/step.h"
 
 namespace memtrace::unwind {
+namespace {
+
+// Frames for as long as the rules are cached and simple and the stack lies within the limits; everything
+// in registers, nothing called. The general loop takes over where this one stops, and gives back.
+[[gnu::always_inline]] inline uint32_t WalkSimpleFrames(const StackLimits& limits, Cursor* cursor, Frame* frames,
+                                                        uint32_t capacity) {
+  const uintptr_t low = limits.low;
+  const uintptr_t bytes = limits.high - limits.low < 8 ? 0 : limits.high - limits.low - 7;
+  uintptr_t pc = cursor->pc;
+  uintptr_t sp = cursor->sp;
+  uintptr_t fp = cursor->fp;
+  uint32_t count = 0;
+  while (count < capacity) {
+    const CompactRule rule = RuleCache::Find(pc);
+    if (!rule.is_simple()) [[unlikely]] break;
+    const uintptr_t cfa = (rule.kind() == StepKind::kSp ? sp : fp) + rule.cfa_bytes();
+    const uintptr_t ra_slot = cfa - rule.ra_bytes();
+    const uintptr_t fp_slot = cfa - rule.fp_bytes();
+    if (cfa <= sp || ra_slot - low >= bytes || fp_slot - low >= bytes) [[unlikely]] break;
+    if (!arch::kReturnAddressIsPushed && ra_slot == cfa) [[unlikely]] break;
+    const auto saved_pc = LoadUnaligned<uintptr_t>(ra_slot);
+    const auto saved_fp = LoadUnaligned<uintptr_t>(fp_slot);
+    if (saved_pc == 0) [[unlikely]] break;
+    frames[count++] = {pc - 1, cfa, rule.module(), 0};
+    pc = arch::StripReturnAddress(saved_pc);
+    sp = cfa;
+    fp = rule.fp_unchanged() ? fp : saved_fp;
+  }
+  cursor->pc = pc;
+  cursor->sp = sp;
+  cursor->fp = fp;
+  return count;
+}
+
+}  // namespace
 
 Unwound Unwind(const Registers& start, const StackLimits& limits, Frame* frames, uint32_t capacity) {
-  if (IsLibunwindUsed()) [[unlikely]]
-    return UnwindByLibunwind(start, frames, capacity);
+  if (IsLibunwindUsed()) [[unlikely]] return UnwindByLibunwind(start, frames, capacity);
   StackMemory memory(limits);
   Cursor cursor{start.pc, start.sp, start.fp, 0, false};
   uint32_t count = 0;
   Step step = Step::kCaller;
-  while (step == Step::kCaller && count < capacity) {
+  while (step == Step::kCaller) {
+    if (!cursor.is_exact) count += WalkSimpleFrames(memory.limits(), &cursor, frames + count, capacity - count);
+    if (count == capacity) break;
     const uintptr_t pc = cursor.LookupPc();
     const CompactRule rule = RuleFor(pc);
-    Frame* frame = &frames[count];
-    frame->pc = pc;
-    frame->module = rule.module;
+    if (rule.kind() == StepKind::kFull) return UnwindFull(start, limits, frames, capacity);
+    if (rule.kind() == StepKind::kNone && count > 0) break;  // a return address that is none
+    Frame* frame = &frames[count++];
+    // The line of a restorer is that of its first instruction, not of what lies in front of it.
+    frame->pc = rule.kind() == StepKind::kSignal ? cursor.pc : pc;
+    frame->module = rule.module();
     frame->flags = cursor.is_exact ? format::kNodeInterrupted : uint16_t{0};
-    if (rule.kind == StepKind::kSp || rule.kind == StepKind::kFp) [[likely]] {
-      step = StepByRule(rule, &memory, &cursor);
-    } else if (rule.kind == StepKind::kFull) {
-      return UnwindFull(start, limits, frames, capacity);
-    } else if (rule.kind == StepKind::kNone && count > 0) {
-      break;  // a return address that is none
-    } else {
-      // The line of a restorer is that of its first instruction, not of what lies in front of it.
-      if (rule.kind == StepKind::kSignal) frame->pc = cursor.pc;
-      step = StepBySpecialRule(rule, &memory, &cursor);
-    }
+    step = StepByRule(rule, &memory, &cursor);
     frame->cfa = step == Step::kCaller ? cursor.sp : 0;
-    ++count;
   }
   return {count, step != Step::kEnd};
 }
