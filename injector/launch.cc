@@ -62,7 +62,7 @@ std::vector<std::string> WithSettings(const char* const* environment, const Sett
     const auto replaces = [name](const auto& setting) { return setting.first == name; };
     if (std::none_of(settings.begin(), settings.end(), replaces)) result.emplace_back(entry);
   }
-  for (const auto& [name, value] : settings) result.push_back(name + "=" + value);
+  for (const auto& [name, value] : settings) result.emplace_back(name).append("=").append(value);
   return result;
 }
 

@@ -196,6 +196,16 @@ TEST(MemtraceProgram, LibIsBesideTheProgramWhereverThatIs) {
   EXPECT_EQ(line, std::filesystem::canonical(tree.In("/usr/lib/memtrace/libmemtrace.so")).string() + "\n");
 }
 
+TEST(MemtraceProgram, TheBuildTreeIsComplete) {
+  const std::string library = std::filesystem::canonical(MEMTRACE_LIBRARY).string();
+  EXPECT_EQ(Memtrace({"lib"}).output, library + "\n");
+  RecordedTree tree;
+  const Outcome outcome =
+      Memtrace({"run", "--quiet", "--dir", tree.In("/out"), "--", "sh", "-c", "cat /proc/$$/maps; exit 7"});
+  EXPECT_EQ(outcome.exit_status(), 7);
+  EXPECT_THAT(outcome.output, HasSubstr(library));
+}
+
 TEST(MemtraceCheck, ExitStatusAndOneLine) {
   RecordedTree tree;
   tree.Write("/proc/self/cgroup", "0::/\n")
