@@ -26,7 +26,6 @@ std::vector<std::string> SplitAtMark(int argc, char** argv, Tail* tail) {
 int Main(int argc, char** argv) {
   CLI::App app("Helper of the memtrace memory profiler, for the container and the host.", "memtrace");
   app.set_version_flag("--version", "memtrace " MEMTRACE_VERSION);
-  app.require_subcommand(1);
   app.failure_message(CLI::FailureMessage::simple);
   Tail tail;
   Action action;
@@ -37,6 +36,7 @@ int Main(int argc, char** argv) {
     std::vector<std::string> arguments = SplitAtMark(argc, argv, &tail);
     std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
     app.parse(arguments);
+    if (!action) throw CLI::RequiredError("SUBCOMMAND");
     return action();
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);

@@ -183,6 +183,7 @@ TEST(MemtraceProgram, HelpAndVersion) {
   EXPECT_THAT(Memtrace({"run", "--help"}).output, Not(HasSubstr("MEMTRACE_RUN")));
   EXPECT_EQ(Memtrace({}).exit_status(), 2);
   EXPECT_EQ(Memtrace({"frobnicate"}).exit_status(), 2);
+  EXPECT_THAT(Memtrace({"frobnicate"}).errors, HasSubstr("frobnicate"));
 }
 
 TEST(MemtraceProgram, LibIsBesideTheProgramWhereverThatIs) {
