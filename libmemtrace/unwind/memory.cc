@@ -1,8 +1,5 @@
 #include "libmemtrace/unwind/memory.h"
 
-#include <elf.h>
-#include <fcntl.h>
-
 #include <atomic>
 
 #include "libmemtrace/rt/os.h"
@@ -29,19 +26,19 @@ constinit thread_local uintptr_t t_stack_low = 0;
 
 uintptr_t PageStart(uintptr_t address) { return address & ~(rt::PageBytes() - 1); }
 
-// The file name string is the last thing that exec puts on the stack (fs/binfmt_elf.c).
+// Where the kernel put argc: all frames of the main thread lie below. Field 28 of /proc/self/stat; the second
+// field, a name, may hold spaces and parentheses.
 uintptr_t MainStackTop() {
   uintptr_t top = g_main_stack_top.load(std::memory_order_relaxed);
   if (top != 0) return top;
-  top = kUnknownTop;
-  const int fd = rt::Open("/proc/self/auxv", O_RDONLY);
-  if (fd >= 0) {
-    Elf64_auxv_t entry;
-    while (rt::ReadAll(fd, &entry, sizeof(entry)) == sizeof(entry) && entry.a_type != AT_NULL) {
-      if (entry.a_type == AT_EXECFN) top = entry.a_un.a_val;
-    }
-    rt::Close(fd);
-  }
+  constexpr int kFieldsBeforeStartStack = 25;  // after the name
+  char buffer[1024];
+  rt::Text rest = rt::ReadFile("/proc/self/stat", buffer, sizeof(buffer));
+  const size_t name_end = rt::FindLast(rest, ')');
+  rest = name_end == rt::kNotFound ? rt::Text() : rest.From(name_end + 1);
+  for (int i = 0; i < kFieldsBeforeStartStack; ++i) rt::NextWord(&rest);
+  uint64_t value = 0;
+  top = rt::ParseUint(rt::NextWord(&rest), &value) && value != 0 ? value : kUnknownTop;
   g_main_stack_top.store(top, std::memory_order_relaxed);
   return top;
 }
@@ -81,6 +78,12 @@ StackLimits CurrentStackLimits(uintptr_t sp, bool is_main_thread) {
   if (OnThreadStack(sp, thread_pointer)) return {sp, thread_pointer};
   if (!is_main_thread && OnMainStack(sp)) return {sp, MainStackTop()};
   return {sp, PageStart(sp) + rt::PageBytes()};
+}
+
+bool IsStackBase(uintptr_t sp) {
+  constexpr uintptr_t kMainBytes = 512;
+  constexpr uintptr_t kThreadBytes = 4096;  // static TLS may lie in between
+  return MainStackTop() - sp < kMainBytes || arch::ThreadPointer() - sp < kThreadBytes;
 }
 
 bool StackMemory::Extend(uintptr_t address) {

@@ -107,6 +107,9 @@ class StackMemory {
   StackLimits limits_;
 };
 
+// Whether `sp` is so close to the end of its stack that only the libc's start code can be running there.
+bool IsStackBase(uintptr_t sp);
+
 }  // namespace memtrace::unwind
 
 #endif  // MEMTRACE_UNWIND_MEMORY_H_

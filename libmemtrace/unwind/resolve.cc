@@ -6,15 +6,16 @@
 namespace memtrace::unwind {
 namespace {
 
+bool IsTrampolineAt(uintptr_t code) {
+  constexpr uintptr_t kPageMask = ~uintptr_t{4095};
+  const uintptr_t last = code + arch::kTrampolineBytes - 1;
+  if (!rt::IsReadable(code) || (((code ^ last) & kPageMask) != 0 && !rt::IsReadable(last))) return false;
+  return arch::IsSignalTrampoline(reinterpret_cast<const uint8_t*>(code));
+}
+
 // The handler returns to the first byte of the restorer, which is one beyond the pc to look up; a signal
 // that interrupts the restorer itself leaves its exact address.
-bool IsInTrampoline(uintptr_t pc) {
-  for (const uintptr_t code : {pc + 1, pc}) {
-    if (!rt::IsReadable(code) || !rt::IsReadable(code + arch::kTrampolineBytes - 1)) continue;
-    if (arch::IsSignalTrampoline(reinterpret_cast<const uint8_t*>(code))) return true;
-  }
-  return false;
-}
+bool IsInTrampoline(uintptr_t pc) { return IsTrampolineAt(pc + 1) || IsTrampolineAt(pc); }
 
 CompactRule RuleOf(const CfiTables& tables, uintptr_t pc) {
   Row row;
@@ -26,7 +27,9 @@ CompactRule RuleOf(const CfiTables& tables, uintptr_t pc) {
 
 [[gnu::noinline]] CompactRule Resolve(uintptr_t pc) {
   uint16_t module;
-  const Code code = FindCode(pc, &module);
+  Code code = FindCode(pc, &module);
+  // A restorer may be the first thing in its mapping (under qemu-user it is).
+  if (code == Code::kNone) code = FindCode(pc + 1, &module);
   if (code == Code::kNone) return CompactRule();
   const CompactRule rule =
       RuleOf(code == Code::kModule ? ModuleAt(module).tables : CfiTables(), pc).InModule(module);

@@ -1,5 +1,7 @@
 #include "libmemtrace/unwind/step.h"
 
+#include "libmemtrace/format/tables.h"
+
 namespace memtrace::unwind {
 namespace {
 
@@ -37,11 +39,14 @@ Step StepIndirect(CompactRule rule, StackMemory* memory, Cursor* cursor) {
 
 // Nothing vouches for the frame pointer here, so beyond the page that sp is in every read is probed. What
 // it finds as return address must turn out to be code in the next step. Zero marks the outermost frame
-// (x86-64 psABI 3.4.1, AAPCS64 6.4.6).
-Step StepByFramePointer(StackMemory* memory, Cursor* cursor) {
+// (x86-64 psABI 3.4.1, AAPCS64 6.4.6), but also goes through a libc without unwind tables, as musl is,
+// up to callbacks: in a module only the end of the stack makes it one.
+Step StepByFramePointer(CompactRule rule, StackMemory* memory, Cursor* cursor) {
   const uintptr_t fp = cursor->fp;
-  if (fp == 0) return Step::kEnd;
-  if (fp % kWord != 0 || fp < cursor->sp || fp - cursor->sp > kLargestFrame) return Step::kLost;
+  const bool is_jit = rule.module() == format::kNoModule;
+  if (fp % kWord != 0 || fp < cursor->sp || fp - cursor->sp > kLargestFrame) {
+    return IsStackBase(cursor->sp) || (is_jit && fp == 0) ? Step::kEnd : Step::kLost;
+  }
   const bool same_page = ((fp + 2 * kWord - 1) & kPageMask) == (cursor->sp & kPageMask);
   uintptr_t caller_fp;
   uintptr_t pc;
@@ -80,7 +85,7 @@ Step StepByRule(CompactRule rule, StackMemory* memory, Cursor* cursor) {
     case StepKind::kSp: return StepToCfa(rule, sp_cfa, sp_cfa, memory, cursor);
     case StepKind::kFp: return StepToCfa(rule, fp_cfa, fp_cfa, memory, cursor);
     case StepKind::kFpIndirect: return StepIndirect(rule, memory, cursor);
-    case StepKind::kFramePointer: return StepByFramePointer(memory, cursor);
+    case StepKind::kFramePointer: return StepByFramePointer(rule, memory, cursor);
     case StepKind::kSignal: return StepOverSignal(memory, cursor);
     case StepKind::kEnd: return Step::kEnd;
     case StepKind::kFull:

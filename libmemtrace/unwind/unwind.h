@@ -34,7 +34,7 @@ struct StackLimits {
 
 // The stack that `sp` lies on. For the stack of the calling thread it ends at the thread pointer
 // (glibc and musl keep the thread control block at the top of a thread's stack) or, for the main
-// thread, at the strings that exec passes. On a stack of the program's own making (coroutines,
+// thread, where exec put its arguments. On a stack of the program's own making (coroutines,
 // sigaltstack) it is the rest of the page; Unwind probes further pages, once each and unwind.
 // `is_main_thread` only says which of the two to try first.
 // Cost: 2 ns; a system call for each page when the thread's stack is first seen to be that deep.
