@@ -114,7 +114,6 @@ int OpenRecording(const char* directory, const Identity& identity, format::Origi
   if (exact) g_filter.Saturate();
   p.live_entries.store(0, std::memory_order_relaxed);
   p.thresholds_taken.store(0, std::memory_order_relaxed);
-  p.snapshot_count.store(0, std::memory_order_relaxed);
   p.next_tick_live_bytes.store(0, std::memory_order_relaxed);
   p.next_tick_ns.store(0, std::memory_order_relaxed);
   return 0;

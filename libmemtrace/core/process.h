@@ -60,7 +60,6 @@ struct Process {
   std::atomic<uint64_t> next_tick_live_bytes{0};
   std::atomic<uint32_t> thresholds_taken{0};
   std::atomic<bool> snapshot_running{false};
-  std::atomic<uint32_t> snapshot_count{0};
   bool brink = false;
   uint64_t rate_before_brink = 0;
 };

@@ -102,25 +102,15 @@ int Recording::Create(const char* directory, const Geometry& geometry) {
 int Recording::Publish(const char* name) {
   char wanted[sizeof(path_)];
   rt::TextBuilder(wanted, sizeof(wanted)).Add(directory_).Add('/').Add(name);
-  constexpr int kAtFdCwd = -100;
-  constexpr int kRenameNoReplace = 1;
-  long result = Syscall(__NR_renameat2, kAtFdCwd, Address(path_), kAtFdCwd, Address(wanted), kRenameNoReplace);
-  if (result == -EINVAL || result == -ENOSYS) {  // file systems without the flag, Linux before 3.15
-    rt::FileIdentity existing;
-    if (rt::IdentifyPath(wanted, &existing)) return -EEXIST;
-    result = Syscall(__NR_renameat, kAtFdCwd, Address(path_), kAtFdCwd, Address(wanted));
-  }
-  if (IsError(result)) return static_cast<int>(result);
+  const int result = rt::RenameNoReplace(path_, wanted);
+  if (result != 0) return result;
   rt::TextBuilder(path_, sizeof(path_)).Add(wanted);
   return 0;
 }
 
 void Recording::Remove() {
   rt::FileIdentity at_path;
-  constexpr int kAtFdCwd = -100;
-  if (rt::IdentifyPath(path_, &at_path) && at_path == identity_) {
-    Syscall(__NR_unlinkat, kAtFdCwd, Address(path_), 0);
-  }
+  if (rt::IdentifyPath(path_, &at_path) && at_path == identity_) rt::Unlink(path_);
 }
 
 void Recording::ForgetInChild() {

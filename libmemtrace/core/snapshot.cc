@@ -1,190 +1,32 @@
 #include "libmemtrace/core/snapshot.h"
 
 #include <asm/errno.h>
-#include <fcntl.h>
 
-#include "libmemtrace/core/blob_stream.h"
 #include "libmemtrace/core/process.h"
+#include "libmemtrace/core/snapshot_writer.h"
 #include "libmemtrace/core/timeline.h"
-#include "libmemtrace/rt/syscall.h"
 
 namespace memtrace::core {
-namespace {
-
-using format::ChunkKind;
-using format::kChunkBytes;
-using rt::Address;
-using rt::Syscall;
-
-constexpr int kAtFdCwd = -100;
-
-// Files of /proc/PID that a post-mortem wants.
-constexpr rt::Text kProcFiles[] = {"status", "smaps_rollup", "maps", "cgroup", "limits", "oom_score_adj"};
-
-// The snapshot under construction: chunks in the order in which they were copied, the front last.
-class Writer {
- public:
-  Writer(const SnapshotRequest& request, int fd)
-      : request_(request),
-        source_(*reinterpret_cast<const format::Header*>(request.recording)),
-        directory_(reinterpret_cast<const uint32_t*>(request.recording + source_.directory_offset)),
-        fd_(fd) {
-    const uint64_t entries = source_.max_chunks + uint64_t{kExtraChunks} + ChunksNow();
-    front_bytes_ = (source_.directory_offset + entries * sizeof(uint32_t) + kChunkBytes - 1) / kChunkBytes * kChunkBytes;
-  }
-
-  bool Write() {
-    front_ = rt::MapAnonymous(front_bytes_);
-    if (front_ == nullptr || Syscall(__NR_lseek, fd_, static_cast<long>(front_bytes_), 0) < 0) return false;
-    const bool ok = WriteBlobs() && WriteChunks() && WriteFront();
-    rt::Unmap(front_, front_bytes_);
-    return ok;
-  }
-
- private:
-  static constexpr uint32_t kExtraChunks = 1024;  // blobs of this moment: 64 MiB
-
-  uint32_t ChunksNow() const { return Load(source_.chunk_count, std::memory_order_acquire); }
-  uint32_t* entries() const {
-    return reinterpret_cast<uint32_t*>(static_cast<uint8_t*>(front_) + source_.directory_offset);
-  }
-  const uint8_t* ChunkData(uint32_t chunk) const {
-    return request_.recording + source_.front_bytes + uint64_t{chunk} * kChunkBytes;
-  }
-  bool Mapped(uint32_t chunk) const {
-    return source_.front_bytes + (uint64_t{chunk} + 1) * kChunkBytes <= request_.recording_bytes;
-  }
-
-  bool Put(ChunkKind kind, uint32_t ordinal, const uint8_t* data) {
-    if (chunks_ >= (front_bytes_ - source_.directory_offset) / sizeof(uint32_t)) return false;
-    entries()[chunks_++] = format::ChunkEntry(kind, ordinal);
-    return rt::WriteAll(fd_, data, kChunkBytes);
-  }
-
-  // Chunks of one kind in ascending order, those that appear meanwhile too.
-  bool Copy(ChunkKind kind, uint32_t first_ordinal = 0) {
-    for (uint32_t chunk = 0; chunk < ChunksNow() && Mapped(chunk); ++chunk) {
-      const uint32_t entry = Load(directory_[chunk], std::memory_order_acquire);
-      if (format::EntryKind(entry) != kind) continue;
-      if (!Put(kind, first_ordinal + format::EntryOrdinal(entry), ChunkData(chunk))) return false;
-    }
-    return true;
-  }
-
-  // A split moves blocks upwards, from buckets or their overflow to a new last bucket or its overflow. So the live table is
-  // copied upwards, and the overflow before and after it; what refers to nothing else comes before what is referred to.
-  bool WriteChunks() {
-    constexpr uint32_t kCopyOrdinals = 1u << 20;  // out of the way of the second copy's
-    return Copy(ChunkKind::kOverflow, kCopyOrdinals) && Copy(ChunkKind::kLive) && Copy(ChunkKind::kOverflow) &&
-           Copy(ChunkKind::kThread) && Copy(ChunkKind::kColumn) && Copy(ChunkKind::kSite) && Copy(ChunkKind::kNode) &&
-           Copy(ChunkKind::kModule);
-  }
-
-  // The blobs of the recording, then the present state of the process and the cgroup; read before anything is
-  // written that would change it.
-  bool WriteBlobs() {
-    uint8_t* chunk = request_.workspace;
-    const uint64_t known = Load(source_.blob_bytes, std::memory_order_acquire);
-    BlobStream stream(chunk, 0, 0, &Writer::FlushBlobs, this);
-    CopyKnownBlobs(known, &stream);
-    char* buffer = reinterpret_cast<char*>(request_.workspace + kChunkBytes);
-    blobs_ = &stream;
-    if (request_.cgroup->version != 0) rt::VisitCgroupFiles(*request_.cgroup, &Writer::AddCgroupFile, this);
-    for (const rt::Text name : kProcFiles) {
-      rt::TextBuffer<256> path;
-      path.Add(request_.proc_directory).Add('/').Add(name);
-      stream.AddFile(format::BlobKind::kProcFile, name, path.c_str(), buffer, kChunkBytes);
-    }
-    stream.Finish();
-    blob_bytes_ = stream.stream_bytes();
-    return stream.ok();
-  }
-
-  void CopyKnownBlobs(uint64_t bytes, BlobStream* stream) {
-    for (uint32_t chunk = 0; chunk < ChunksNow() && Mapped(chunk) && bytes > 0; ++chunk) {
-      if (format::EntryKind(Load(directory_[chunk])) != ChunkKind::kBlob) continue;
-      const uint64_t size = bytes < kChunkBytes ? bytes : kChunkBytes;
-      stream->AddRaw(ChunkData(chunk), size);
-      bytes -= size;
-    }
-  }
-
-  static bool FlushBlobs(void* self, const uint8_t* chunk) {
-    auto* writer = static_cast<Writer*>(self);
-    return writer->Put(ChunkKind::kBlob, writer->blob_chunks_++, chunk);
-  }
-
-  static void AddCgroupFile(void* self, rt::Text name, const char* path) {
-    auto* writer = static_cast<Writer*>(self);
-    char* buffer = reinterpret_cast<char*>(writer->request_.workspace + kChunkBytes);
-    writer->blobs_->AddFile(format::BlobKind::kCgroupFile, name, path, buffer, kChunkBytes);
-  }
-
-  bool WriteFront() {
-    __builtin_memcpy(front_, request_.recording, source_.directory_offset);
-    auto* h = static_cast<format::Header*>(front_);
-    h->front_bytes = front_bytes_;
-    h->max_chunks = static_cast<uint32_t>((front_bytes_ - source_.directory_offset) / sizeof(uint32_t));
-    h->chunk_count = chunks_;
-    h->blob_bytes = blob_bytes_;
-    h->state = static_cast<uint32_t>(format::State::kSnapshot);
-    h->trigger = static_cast<uint32_t>(request_.trigger);
-    h->trigger_percent = request_.trigger_percent;
-    h->snapshot_number = request_.number;
-    h->end_ns = rt::NowNanoseconds(rt::Clock::kRealtime);
-    return Syscall(__NR_lseek, fd_, 0, 0) == 0 && rt::WriteAll(fd_, front_, front_bytes_);
-  }
-
-  const SnapshotRequest& request_;
-  const format::Header& source_;
-  const uint32_t* directory_;
-  int fd_;
-  uint64_t front_bytes_;
-  void* front_ = nullptr;
-  uint32_t chunks_ = 0;
-  uint32_t blob_chunks_ = 0;
-  uint64_t blob_bytes_ = 0;
-  BlobStream* blobs_ = nullptr;
-};
-
-}  // namespace
-
-int WriteSnapshot(const SnapshotRequest& request) {
-  constexpr uint64_t kBlobAllowance = 4 << 20;
-  // Beyond the limit a write would send SIGXFSZ to the program.
-  if (request.recording_bytes + kBlobAllowance > rt::SoftLimit(rt::Limit::kFileSize)) return -EFBIG;
-  rt::TextBuffer<1024> temporary;
-  temporary.Add(request.path).Add(".tmp");
-  const int fd = rt::Open(temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
-  if (fd < 0) return fd;
-  const bool whole = Writer(request, fd).Write();
-  // Starts writing back, so that the pages are soon clean and the cgroup can have them again.
-  constexpr int kSyncWrite = 2;
-  Syscall(__NR_sync_file_range, fd, 0, 0, kSyncWrite);
-  rt::Close(fd);
-  long result = -ENOSPC;
-  if (whole) result = Syscall(__NR_renameat, kAtFdCwd, Address(temporary.c_str()), kAtFdCwd, Address(request.path));
-  if (rt::IsError(result)) Syscall(__NR_unlinkat, kAtFdCwd, Address(temporary.c_str()), 0);
-  return static_cast<int>(result);
-}
 
 bool TakeSnapshot(format::Trigger trigger, uint32_t percent) {
   Process& p = g_process;
   if (p.mode.load(std::memory_order_acquire) != Mode::kOn || !p.recording.open()) return false;
   if (p.snapshot_running.exchange(true, std::memory_order_acquire)) return false;
-  const uint32_t number = p.snapshot_count.fetch_add(1, std::memory_order_relaxed) + 1;
-  rt::TextBuffer<1024> path;
-  const rt::Text recording(p.recording.path());
-  path.Add(recording.First(recording.size - 4)).Add('.').AddUint(number, 10, 4).Add(".snap");
   int result = -ENOMEM;
   if (trigger != format::Trigger::kThreshold) RecordPoint();  // a threshold snapshot comes from a point just recorded
   void* workspace = rt::MapAnonymous(kSnapshotWorkspaceBytes);
   if (workspace != nullptr) {
-    result = WriteSnapshot({p.recording.data(), p.recording.file_bytes(), "/proc/self", &p.cgroup, path.c_str(), trigger,
-                            percent, number, static_cast<uint8_t*>(workspace)});
+    const rt::Text recording(p.recording.path());
+    const rt::Text stem = recording.First(recording.size - kRecordingEnding.size);
+    const uint32_t number = Load(p.recording.header().snapshots_taken) + 1;
+    rt::TextBuffer<1024> path;
+    result = WriteSnapshot({p.recording.data(), p.recording.file_bytes(), "/proc/self", &p.cgroup, stem, number, trigger,
+                            percent, static_cast<uint8_t*>(workspace)},
+                           &path);
     rt::Unmap(workspace, kSnapshotWorkspaceBytes);
   }
-  if (result == 0) Atomic(p.recording.header().snapshots_taken).fetch_add(1, std::memory_order_relaxed);
+  format::Header& h = p.recording.header();
+  if (result == 0) Atomic(h.snapshots_taken).fetch_add(1, std::memory_order_relaxed);
   if (result != 0) p.recording.RaiseFlag(format::kFlagSnapshotFailed);
   p.snapshot_running.store(false, std::memory_order_release);
   return result == 0;

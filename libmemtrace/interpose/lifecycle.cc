@@ -6,6 +6,7 @@
 #include "libmemtrace/interpose/signals.h"
 #include "libmemtrace/rt/os.h"
 #include "libmemtrace/rt/syscall.h"
+#include "libmemtrace/unwind/libunwind_backend.h"
 
 extern "C" char** environ __attribute__((weak));
 
@@ -72,6 +73,14 @@ format::Libc WhichLibc() {
   return FindNext("__libc_start_main") != 0 ? format::Libc::kMusl : format::Libc::kUnknown;
 }
 
+// The second backend of the unwinder: only what the program has loaded itself.
+void ChooseUnwinder(const config::Options& options) {
+  if (!options.use_libunwind) return;
+  const auto backtrace = reinterpret_cast<unwind::UnwBacktrace>(FindNext("unw_backtrace"));
+  if (backtrace != nullptr && unwind::UseLibunwind(backtrace)) return;
+  if (!options.quiet) rt::Complain("MEMTRACE_UNWINDER=libunwind: the program has not loaded libunwind; own unwinder used");
+}
+
 }  // namespace
 
 bool Begin() {
@@ -85,6 +94,7 @@ bool Begin() {
     core::t_state.in_memtrace = 1;
     if (core::Start(Environment(), {g_real.free, WhichLibc(), FlagsOfModulesBefore()})) {
       TakeOverSignal(core::g_process.options.signal);
+      ChooseUnwinder(core::g_process.options);
     }
     core::t_state.in_memtrace = 0;
   }

@@ -77,6 +77,18 @@ bool IdentifyPath(const char* path, FileIdentity* identity) {
                   identity);
 }
 
+int RenameNoReplace(const char* from, const char* to) {
+  constexpr int kNoReplace = 1;
+  const long result = Syscall(__NR_renameat2, kAtFdCwd, Address(from), kAtFdCwd, Address(to), kNoReplace);
+  if (result != -EINVAL && result != -ENOSYS) return static_cast<int>(result);
+  // File systems without the flag, Linux before 3.15.
+  FileIdentity existing;
+  if (IdentifyPath(to, &existing)) return -EEXIST;
+  return static_cast<int>(Syscall(__NR_renameat, kAtFdCwd, Address(from), kAtFdCwd, Address(to)));
+}
+
+void Unlink(const char* path) { Syscall(__NR_unlinkat, kAtFdCwd, Address(path), 0); }
+
 void* Map(void* address, size_t bytes, int protection, int flags, int fd, uint64_t offset) {
   const long result = Syscall(__NR_mmap, Address(address), static_cast<long>(bytes), protection, flags, fd,
                               static_cast<long>(offset));
@@ -190,9 +202,9 @@ bool LineReader::Next(Text* line) {
     const bool full = newline == kNotFound && pending.size == sizeof(buffer_);
     if (newline == kNotFound && !full) {
       if (Fill()) continue;
+      *line = Text(buffer_ + begin_, end_ - begin_);  // Fill may have moved it
       begin_ = end_;
-      *line = pending;
-      return !pending.empty() && !skipping_;
+      return !line->empty() && !skipping_;
     }
     const bool tail = skipping_;
     skipping_ = full;

@@ -29,6 +29,10 @@ bool Identify(int fd, FileIdentity* identity);
 // Does not follow a link at the end of `path`.
 bool IdentifyPath(const char* path, FileIdentity* identity);
 
+// Gives a file another name, never that of an existing one. Returns 0 or a negative error number.
+int RenameNoReplace(const char* from, const char* to);
+void Unlink(const char* path);
+
 // Memory. Map returns nullptr on failure.
 void* Map(void* address, size_t bytes, int protection, int flags, int fd = -1, uint64_t offset = 0);
 // Private, zeroed, readable and writable.

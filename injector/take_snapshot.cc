@@ -1,0 +1,114 @@
+#include "injector/take_snapshot.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "libmemtrace/core/snapshot_writer.h"
+#include "libmemtrace/format/recording.h"
+#include "libmemtrace/rt/cgroup.h"
+
+namespace memtrace::injector {
+namespace {
+
+// A recording mapped for reading. The process may still be writing it.
+class MappedRecording {
+ public:
+  static std::unique_ptr<MappedRecording> Open(const std::string& path) {
+    const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return nullptr;
+    struct stat status {};
+    void* data = MAP_FAILED;
+    if (fstat(fd, &status) == 0 && status.st_size >= static_cast<off_t>(sizeof(format::Header))) {
+      data = mmap(nullptr, static_cast<size_t>(status.st_size), PROT_READ, MAP_SHARED, fd, 0);
+    }
+    close(fd);
+    if (data == MAP_FAILED) return nullptr;
+    auto recording = std::unique_ptr<MappedRecording>(new MappedRecording(data, static_cast<uint64_t>(status.st_size)));
+    const format::Header& h = recording->header();
+    const bool valid = memcmp(h.magic, format::kMagic, sizeof(h.magic)) == 0 && h.version == format::kVersion &&
+                       h.chunk_bytes == format::kChunkBytes && h.front_bytes <= recording->bytes() &&
+                       h.directory_offset + uint64_t{h.max_chunks} * sizeof(uint32_t) <= h.front_bytes;
+    return valid ? std::move(recording) : nullptr;
+  }
+  ~MappedRecording() { munmap(data_, bytes_); }
+  MappedRecording(const MappedRecording&) = delete;
+  MappedRecording& operator=(const MappedRecording&) = delete;
+
+  const uint8_t* data() const { return static_cast<const uint8_t*>(data_); }
+  const format::Header& header() const { return *static_cast<const format::Header*>(data_); }
+  uint64_t bytes() const { return bytes_; }
+
+ private:
+  MappedRecording(void* data, uint64_t bytes) : data_(data), bytes_(bytes) {}
+
+  void* data_;
+  uint64_t bytes_;
+};
+
+// Paths of files that the process has mapped shared and writable: "start-end rw-s offset device inode path".
+std::optional<std::vector<std::string>> SharedMappings(const std::string& proc) {
+  std::ifstream maps(proc + "/maps");
+  if (!maps) return std::nullopt;
+  std::vector<std::string> paths;
+  for (std::string line; std::getline(maps, line);) {
+    const size_t flags = line.find(" rw-s ");
+    const size_t slash = line.find('/');
+    if (flags == std::string::npos || slash == std::string::npos) continue;
+    const std::string path = line.substr(slash);
+    if (path.ends_with(".rec") && (paths.empty() || paths.back() != path)) paths.push_back(path);
+  }
+  return paths;
+}
+
+// The process's own path if it names the same file here, else the one through /proc/PID/root.
+std::string PathFromHere(const std::string& path, const std::string& through_root) {
+  struct stat here {};
+  struct stat there {};
+  const bool same = stat(path.c_str(), &here) == 0 && stat(through_root.c_str(), &there) == 0 &&
+                    here.st_dev == there.st_dev && here.st_ino == there.st_ino;
+  return same ? path : through_root;
+}
+
+SnapshotOutcome Failed(std::string message) { return {false, "", std::move(message)}; }
+
+}  // namespace
+
+SnapshotOutcome TakeSnapshotOf(const SnapshotOrder& order) {
+  const std::string proc = "/proc/" + order.pid;
+  if (access(proc.c_str(), F_OK) != 0) return Failed("there is no process " + order.pid);
+  const auto mappings = SharedMappings(proc);
+  if (!mappings || access((proc + "/root").c_str(), F_OK) != 0) {
+    return Failed("process " + order.pid + " may not be read: " + strerror(errno) +
+                  "; run as the same user or as root (in a container: with CAP_SYS_PTRACE)");
+  }
+  for (const std::string& path : *mappings) {
+    const std::string visible = PathFromHere(path, proc + "/root" + path);
+    const auto recording = MappedRecording::Open(visible);
+    if (recording == nullptr) continue;
+    std::string stem = order.directory.empty() ? visible : order.directory + path.substr(path.rfind('/'));
+    stem.resize(stem.size() - core::kRecordingEnding.size);
+    rt::Cgroup cgroup;
+    rt::FindCgroup(proc.c_str(), "", &cgroup);
+    std::vector<uint8_t> workspace(core::kSnapshotWorkspaceBytes);
+    rt::TextBuffer<1024> written;
+    const int result = core::WriteSnapshot(
+        {recording->data(), recording->bytes(), proc.c_str(), &cgroup, rt::Text(stem.data(), stem.size()),
+         recording->header().snapshots_taken + 1, format::Trigger::kRequest, 0, workspace.data()},
+        &written);
+    if (result != 0) return Failed("cannot write " + stem + ".NNNN.snap: " + strerror(-result));
+    return {true, written.c_str(), ""};
+  }
+  return Failed("process " + order.pid + " is not recorded: it has no recording mapped. Start it with `memtrace run` or with " +
+                "LD_PRELOAD set to the path that `memtrace lib` prints");
+}
+
+}  // namespace memtrace::injector
