@@ -24,16 +24,40 @@ struct FreeDeleter {
   void operator()(void* memory) const { std::free(memory); }  // NOLINT: libdw allocates with malloc
 };
 
+// "ns::Class::" for a function declared there.
+std::string EnclosingScopes(Dwarf_Die* function) {
+  Dwarf_Die* raw = nullptr;
+  const int count = dwarf_getscopes_die(function, &raw);
+  const std::unique_ptr<Dwarf_Die, FreeDeleter> scopes(count > 0 ? raw : nullptr);
+  std::string text;
+  for (int i = 1; i < count; ++i) {
+    const int tag = dwarf_tag(scopes.get() + i);
+    const bool names = tag == DW_TAG_namespace || tag == DW_TAG_class_type || tag == DW_TAG_structure_type;
+    if (!names) continue;
+    const char* name = dwarf_diename(scopes.get() + i);
+    text.insert(0, std::string(name != nullptr ? name : "(anonymous namespace)") + "::");
+  }
+  return text;
+}
+
 // The full name of a function or of an inlined copy of one. The linkage name, where there is one, knows
-// the scope and the arguments.
+// the scope and the arguments; functions local to a file have none.
 std::string FunctionName(Dwarf_Die* die) {
   Dwarf_Attribute attribute;
   for (const unsigned int name : {DW_AT_linkage_name, DW_AT_MIPS_linkage_name}) {
     const char* linkage = dwarf_formstring(dwarf_attr_integrate(die, name, &attribute));
     if (linkage != nullptr) return Demangle(linkage);
   }
-  const char* plain = dwarf_formstring(dwarf_attr_integrate(die, DW_AT_name, &attribute));
-  return plain != nullptr ? plain : "";
+  Dwarf_Die origin = *die;
+  for (int hops = 0; hops < 8; ++hops) {  // a damaged file may close the chain to a loop
+    const bool refers = dwarf_attr(&origin, DW_AT_abstract_origin, &attribute) != nullptr ||
+                        dwarf_attr(&origin, DW_AT_specification, &attribute) != nullptr;
+    Dwarf_Die next;
+    if (!refers || dwarf_formref_die(&attribute, &next) == nullptr) break;
+    origin = next;
+  }
+  const char* plain = dwarf_diename(&origin);
+  return plain != nullptr ? EnclosingScopes(&origin) + plain : "";
 }
 
 bool IsInlined(Dwarf_Die* die) { return dwarf_tag(die) == DW_TAG_inlined_subroutine; }

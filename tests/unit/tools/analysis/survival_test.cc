@@ -1,0 +1,147 @@
+#include "tools/analysis/survival.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+#include "tests/unit/tools/analysis/service.h"
+#include "tools/analysis/suspects.h"
+
+namespace memtrace::tools {
+namespace {
+
+constexpr uint64_t kWork = uint64_t{3} << 28;  // the last octave, [2^29, 2^30), is half over
+
+SiteHistory Steady(double share) {
+  SiteHistory history;
+  for (int i = 0; i < format::kOctaves; ++i) {
+    const double begin = i == 0 ? 0 : std::ldexp(1, 15 + i);
+    const double end = std::min(std::ldexp(1, 16 + i), static_cast<double>(kWork));
+    if (begin < end) history.allocated[i] = share * (end - begin);
+  }
+  history.bytes_per_sample = 1000;
+  return history;
+}
+
+// Everything ever allocated at a steady rate is alive: ages are spread evenly.
+SiteHistory PureLeak(double share) {
+  SiteHistory history = Steady(share);
+  for (int i = 0; i < format::kOctaves; ++i) {
+    const double begin = i == 0 ? 0 : std::ldexp(1, 11 + i);
+    const double end = i + 1 == format::kOctaves ? kWork : std::min(std::ldexp(1, 12 + i), static_cast<double>(kWork));
+    if (begin < end) history.alive[i] = share * (end - begin);
+  }
+  return history;
+}
+
+TEST(SurvivalTest, ALeakNeverDiesAndItsRateIsRight) {
+  const Survival survival = AnalyseSurvival(PureLeak(0.02), kWork);
+  EXPECT_DOUBLE_EQ(survival.never_dies, 1);
+  EXPECT_FALSE(survival.any_death);
+  // The window is the last two octaves of the clock, and the unfinished one counts with its true length.
+  EXPECT_EQ(survival.window_begin, uint64_t{1} << 28);
+  EXPECT_NEAR(survival.growth, 0.02, 1e-9);
+  EXPECT_NEAR(survival.score, 0.02 * kWork, 1);
+}
+
+TEST(SurvivalTest, WhatDiesYoungDoesNotGrow) {
+  SiteHistory history = Steady(0.5);
+  history.died[3] = 0.5 * kWork;
+  EXPECT_DOUBLE_EQ(AnalyseSurvival(history, kWork).score, 0);
+}
+
+TEST(SurvivalTest, HalfThatDiesYoungHalvesTheGrowth) {
+  SiteHistory history = PureLeak(0.02);
+  for (double& bytes : history.alive) bytes /= 2;
+  history.died[1] = 0.01 * kWork;
+  const Survival survival = AnalyseSurvival(history, kWork);
+  EXPECT_NEAR(survival.never_dies, 0.5, 0.01);
+  EXPECT_GT(survival.log_error, 0);
+}
+
+TEST(SurvivalTest, AStartUpTableDoesNotGrow) {
+  SiteHistory history;
+  history.allocated[8] = 20e6;
+  history.alive[format::AgeColumn(kWork)] = 20e6;
+  EXPECT_DOUBLE_EQ(AnalyseSurvival(history, kWork).score, 0);
+}
+
+TEST(SurvivalTest, GreenwoodShrinksWithSamples) {
+  SiteHistory history = PureLeak(0.02);
+  history.died[10] = 0.01 * kWork;
+  const double many = AnalyseSurvival(history, kWork).log_error;
+  history.bytes_per_sample = 100000;
+  EXPECT_NEAR(AnalyseSurvival(history, kWork).log_error / many, 10, 0.01);
+}
+
+TEST(SurvivalTest, AnythingAtAllGivesFiniteNumbers) {
+  SiteHistory history;
+  history.died.fill(1e18);
+  history.allocated.fill(1e18);
+  for (const uint64_t work : {uint64_t{0}, uint64_t{1}, uint64_t{70000}, ~uint64_t{0} >> 1}) {
+    const Survival survival = AnalyseSurvival(history, work);
+    EXPECT_TRUE(std::isfinite(survival.score)) << work;
+    EXPECT_TRUE(std::isfinite(survival.window_share)) << work;
+  }
+}
+
+TEST(JudgeTest, NeverFreedAndSlowingDownIsStillFilling) {
+  Survival survival = AnalyseSurvival(PureLeak(0.02), kWork);
+  const SuspectLimits limits{30 << 20, std::nullopt};
+  EXPECT_EQ(Judge(survival, limits), SuspectKind::kGrowing);
+  survival.earlier_share = 0.05;
+  EXPECT_EQ(Judge(survival, limits), SuspectKind::kStillFilling);
+  survival.any_death = true;
+  EXPECT_EQ(Judge(survival, limits), SuspectKind::kGrowing);
+}
+
+TEST(JudgeTest, AShareOfTheHeapOrOfTheLimitIsNeeded) {
+  const Survival survival = AnalyseSurvival(PureLeak(0.02), kWork);  // about 15 MiB
+  EXPECT_EQ(Judge(survival, {uint64_t{1} << 30, std::nullopt}), std::nullopt);
+  EXPECT_NE(Judge(survival, {uint64_t{1} << 30, uint64_t{1} << 30}), std::nullopt);
+}
+
+TEST(JudgeTest, AFewBlocksAreNoTrend) {
+  SiteHistory history = PureLeak(0.02);
+  history.bytes_per_sample = 3e6;
+  EXPECT_EQ(Judge(AnalyseSurvival(history, kWork), {30 << 20, std::nullopt}), std::nullopt);
+}
+
+class ServiceTest : public testing::TestWithParam<Leak> {};
+
+// The leak first, the innocents an eighth of it at most and never suspected; exact and sampled.
+TEST_P(ServiceTest, TheLeakComesFirst) {
+  const Leak leak = GetParam();
+  const size_t leaks = leak == Leak::kNone ? 0 : leak == Leak::kTwoAtOnce ? 2 : 1;
+  for (const uint64_t rate : {1, 16384, 65536, 262144}) {
+    for (uint64_t seed = 1; seed <= (rate == 1 ? 1u : 4u); ++seed) {
+      const ServiceRun run = RunService(leak, rate, seed);
+      const SuspectLimits limits{run.live_bytes, std::nullopt};
+      double worst_innocent = 0;
+      for (size_t site = 0; site < kSites; ++site) {
+        const Survival survival = AnalyseSurvival(run.histories[site], run.work_bytes);
+        const bool leaking = site >= kInnocentSites && site < kInnocentSites + leaks;
+        EXPECT_EQ(Judge(survival, limits).has_value(), leaking)
+            << "site " << site << " rate " << rate << " seed " << seed;
+        if (site < kInnocentSites) worst_innocent = std::max(worst_innocent, survival.score);
+      }
+      EXPECT_LT(worst_innocent, 0.3e6) << rate << ' ' << seed;
+      for (size_t site = kInnocentSites; site < kInnocentSites + leaks; ++site) {
+        const double score = AnalyseSurvival(run.histories[site], run.work_bytes).score;
+        EXPECT_LT(worst_innocent * 8, score) << rate << ' ' << seed;
+        // From half way on, the growth lasted for half of the work.
+        const double truth = run.leaked_bytes[site] * (leak == Leak::kFromHalfWay ? 2 : 1);
+        EXPECT_NEAR(score / truth, 1, rate == 1 ? 0.04 : 0.35) << rate << ' ' << seed;
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Leaks, ServiceTest,
+                         testing::Values(Leak::kNone, Leak::kSmallAndSlow, Leak::kFromHalfWay, Leak::kRareAndLarge,
+                                         Leak::kTwoAtOnce));
+
+}  // namespace
+}  // namespace memtrace::tools

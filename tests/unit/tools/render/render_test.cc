@@ -1,0 +1,186 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "tests/unit/tools/recording_builder.h"
+#include "tools/render/folded.h"
+#include "tools/render/json.h"
+#include "tools/render/page.h"
+#include "tools/render/target.h"
+#include "tools/render/text.h"
+
+namespace memtrace::tools {
+namespace {
+
+using nlohmann::json;
+using testing::Each;
+using testing::HasSubstr;
+using testing::Not;
+using testing::SizeIs;
+using testing::StartsWith;
+
+class RenderTest : public testing::Test {
+ protected:
+  static SymbolOptions NoSymbols() {
+    SymbolOptions options;
+    options.enabled = false;
+    return options;
+  }
+  static RecordingBuilder Leaking() {
+    RecordingBuilder builder;
+    builder.AddModule("/bin/service", "\xab\xcd");
+    const uint32_t leak = builder.AddStack({0x1000, 0x1200});
+    for (uint64_t i = 0; i < 1000; ++i) builder.Allocate(0x100000 + i * 4096, 1000, leak);
+    builder.AddBlob(format::BlobKind::kExecutable, "", "/bin/service");
+    builder.AddBlob(format::BlobKind::kCommand, "", std::string("service\0--flag\xff\0", 15));
+    builder.AddBlob(format::BlobKind::kCgroupPath, "", "/docker/" + std::string(64, 'a'));
+    builder.header().end_ns = RecordingBuilder::kStartNs + 100'000'000'000;
+    return builder;
+  }
+  void Add(const RecordingBuilder& builder) {
+    ProcessStates states;
+    states.push_back(builder.Decode());
+    reports_.push_back(BuildReport(std::move(states), &symbolizer_, "/nonexistent"));
+  }
+  json Json() {
+    std::ostringstream out;
+    WriteJson(reports_, {}, &out);
+    return json::parse(out.str());
+  }
+  std::string Text(TextOptions options = {}) {
+    std::ostringstream out;
+    WriteText(reports_, options, &out);
+    return out.str();
+  }
+
+  Symbolizer symbolizer_{NoSymbols()};
+  std::vector<Report> reports_;
+};
+
+void ExpectKeys(const json& object, std::initializer_list<const char*> keys) {
+  for (const char* key : keys) EXPECT_TRUE(object.contains(key)) << key;
+}
+
+TEST_F(RenderTest, JsonHasEveryKey) {
+  Add(Leaking());
+  const json report = Json();
+  EXPECT_EQ(report["schema"], "memtrace.report/1");
+  ExpectKeys(report,
+             {"target", "recording", "totals", "sites", "suspects", "memory", "cgroup", "oom", "verdict", "others"});
+  ExpectKeys(report["target"], {"exe", "command", "pid", "start_time", "uptime_s", "hostname", "container_id", "libc"});
+  ExpectKeys(report["recording"], {"state", "trigger", "sampling", "sample_bytes", "attached_late", "dropped"});
+  ExpectKeys(report["recording"]["dropped"], {"allocations", "frees", "reason"});
+  ExpectKeys(report["totals"], {"allocations", "allocated_bytes", "frees", "freed_bytes", "live_allocations",
+                                "live_bytes", "peak_live_bytes", "peak_live_allocations", "temporary_allocations"});
+  ExpectKeys(report["sites"][0], {"id", "allocations", "allocated_bytes", "live_allocations", "live_bytes",
+                                  "live_bytes_ci95", "peak_bytes", "temporary_allocations", "stack"});
+  ExpectKeys(report["sites"][0]["stack"][0], {"function", "file", "line", "module", "build_id", "offset", "inlined"});
+  ExpectKeys(report["suspects"][0], {"id", "rank", "site", "kind", "confidence", "live_bytes", "growth_bytes_per_s",
+                                     "survival", "age_s", "why", "stack"});
+  ExpectKeys(report["memory"], {"cgroup_bytes", "native_live_bytes", "allocator_overhead_bytes", "other_anon_bytes",
+                                "stacks_bytes", "file_bytes", "shmem_bytes", "kernel_bytes", "other_processes_bytes"});
+  ExpectKeys(report["cgroup"],
+             {"version", "path", "limit_bytes", "usage_bytes", "working_set_bytes", "peak_bytes", "swap_bytes",
+              "oom_events", "oom_kills", "pids", "pids_limit", "pressure_full_avg10", "timeline"});
+  ExpectKeys(report["oom"], {"container_oom_killed", "exit_code", "kills"});
+  ExpectKeys(report["verdict"],
+             {"cause", "confidence", "summary", "evidence", "recommended_limit_bytes", "time_to_limit_s", "advice"});
+}
+
+TEST_F(RenderTest, JsonValues) {
+  Add(Leaking());
+  const json report = Json();
+  EXPECT_EQ(report["totals"]["live_bytes"], 1000000);
+  EXPECT_EQ(report["sites"][0]["live_bytes_ci95"], json({1000000, 1000000}));
+  EXPECT_EQ(report["sites"][0]["stack"][0]["offset"], 0x1200);
+  EXPECT_EQ(report["sites"][0]["stack"][0]["build_id"], "abcd");
+  EXPECT_TRUE(report["sites"][0]["stack"][0]["function"].is_null());
+  EXPECT_EQ(report["suspects"][0]["site"], report["sites"][0]["id"]);
+  EXPECT_TRUE(report["memory"]["cgroup_bytes"].is_null());
+  EXPECT_EQ(report["target"]["start_time"], "2025-11-22T13:15:00.000Z");
+  EXPECT_EQ(report["target"]["uptime_s"], 100.0);
+  EXPECT_EQ(report["target"]["command"][0], "service");
+  EXPECT_EQ(report["target"]["command"][1], "--flag\xef\xbf\xbd");  // what is no UTF-8 is replaced
+  EXPECT_EQ(report["target"]["container_id"], std::string(64, 'a'));
+  EXPECT_EQ(report["oom"]["kills"], json::array());
+}
+
+TEST_F(RenderTest, SuspectIdsAreTheSameAtOtherAddresses) {
+  Add(Leaking());
+  RecordingBuilder elsewhere;
+  elsewhere.AddModule("/bin/service", "\xab\xcd", 0x7f5500000000);
+  const uint32_t leak = elsewhere.AddStack({0x1000, 0x1200});
+  for (uint64_t i = 0; i < 1000; ++i) elsewhere.Allocate(0x100000 + i * 4096, 1000, leak);
+  Add(elsewhere);
+  const json report = Json();
+  EXPECT_THAT(report["suspects"][0]["id"].get<std::string>(), testing::MatchesRegex("MT-[0-9a-f]{6}"));
+  EXPECT_EQ(report["suspects"][0]["id"], report["others"][0]["suspects"][0]["id"]);
+  EXPECT_EQ(report["sites"][0]["id"], report["others"][0]["sites"][0]["id"]);
+}
+
+TEST_F(RenderTest, TextBeginsWithTheVerdictAndFitsThePage) {
+  Add(Leaking());
+  const std::string text = Text();
+  EXPECT_THAT(text, StartsWith("Verdict: native-leak"));
+  EXPECT_THAT(text, HasSubstr("Problem suspect 1 [MT-"));
+  EXPECT_THAT(text, HasSubstr("service+0x1200"));
+  EXPECT_THAT(text, Not(HasSubstr("\033")));
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 81u) << line;  // "±" has two bytes
+  EXPECT_THAT(Text({.top = 10, .colour = true}), HasSubstr("\033[1;31m"));
+}
+
+TEST_F(RenderTest, TextNamesLosses) {
+  RecordingBuilder builder = Leaking();
+  builder.AddLive(0x5000, 10, 12345);
+  Add(builder);
+  EXPECT_THAT(Text(), HasSubstr("1 stacks of live blocks"));
+  EXPECT_THAT(Json()["losses"], SizeIs(1));
+}
+
+TEST_F(RenderTest, EscapeSequencesInNamesDoNotReachTheTerminal) {
+  RecordingBuilder builder = Leaking();
+  builder.AddBlob(format::BlobKind::kHostname, "", "h");
+  builder.AddBlob(format::BlobKind::kExecutable, "", "/bin/\033]0;evil\007");
+  Add(builder);
+  EXPECT_THAT(Text(), Not(HasSubstr("\033")));
+}
+
+TEST_F(RenderTest, FoldedStacksRunFromTheOutside) {
+  Add(Leaking());
+  std::ostringstream out;
+  WriteFolded(reports_[0], Metric::kLive, &out);
+  EXPECT_EQ(out.str(), "service+0x1000;service+0x1200 1000000\n");
+  std::ostringstream temporary;
+  WriteFolded(reports_[0], Metric::kTemporary, &temporary);
+  EXPECT_EQ(temporary.str(), "");
+}
+
+TEST(PageTest, ParagraphsWrap) {
+  std::ostringstream out;
+  Page page(&out, false);
+  std::string text;
+  for (int i = 0; i < 60; ++i) text += "word ";
+  page.Paragraph(text, 4, "- ");
+  std::istringstream lines(out.str());
+  std::vector<size_t> lengths;
+  for (std::string line; std::getline(lines, line);) lengths.push_back(line.size());
+  EXPECT_THAT(lengths, Each(testing::Le(80u)));
+  EXPECT_GT(lengths.size(), 3u);
+}
+
+TEST(PageTest, ShortensInTheMiddle) {
+  EXPECT_EQ(Shortened("short", 10), "short");
+  EXPECT_THAT(Shortened(std::string(100, 'x'), 20), SizeIs(20));
+}
+
+TEST(TargetTest, ContainerIdIsTheLastOf64Digits) {
+  const std::string id(64, 'b');
+  EXPECT_EQ(ContainerIdOf("/docker/" + std::string(64, 'a') + "/system.slice/cri-containerd-" + id + ".scope"), id);
+  EXPECT_EQ(ContainerIdOf("/user.slice/abc"), "");
+}
+
+}  // namespace
+}  // namespace memtrace::tools

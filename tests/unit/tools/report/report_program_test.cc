@@ -1,0 +1,155 @@
+// The program as a user meets it: exit status, and what goes where.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+
+#include "tests/unit/tools/recording_builder.h"
+
+namespace memtrace::tools {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+using testing::StartsWith;
+
+struct Outcome {
+  int status;
+  std::string out;
+  std::string err;
+};
+
+class ReportProgramTest : public testing::Test {
+ protected:
+  ReportProgramTest() : directory_(testing::TempDir() + "/report-" + std::to_string(getpid())) {
+    std::filesystem::create_directories(directory_);
+  }
+  ~ReportProgramTest() override { std::filesystem::remove_all(directory_); }
+
+  std::string Slurp(const std::string& name) {
+    std::ifstream file(directory_ + "/" + name, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+  Outcome Run(const std::string& arguments) {
+    const std::string command =
+        "cd " + directory_ + " && " MEMTRACE_REPORT_PATH " " + arguments + " > stdout 2> stderr";
+    const int status = std::system(command.c_str());
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, Slurp("stdout"), Slurp("stderr")};
+  }
+  void Write(const std::string& name, const std::vector<std::byte>& bytes) {
+    std::ofstream file(directory_ + "/" + name, std::ios::binary);
+    file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  }
+  static RecordingBuilder Leaking(uint32_t pid = 4242, uint64_t blocks = 1000) {
+    RecordingBuilder builder;
+    builder.header().pid = pid;
+    builder.AddModule("/nonexistent/service", "\xab\xcd");
+    const uint32_t leak = builder.AddStack({0x1000, 0x1200});
+    for (uint64_t i = 0; i < blocks; ++i) builder.Allocate(0x100000 + i * 4096, 1000, leak);
+    return builder;
+  }
+
+  std::string directory_;
+};
+
+TEST_F(ReportProgramTest, TextByDefault) {
+  Write("a.rec", Leaking().Build());
+  const Outcome outcome = Run("a.rec");
+  EXPECT_EQ(outcome.status, 0);
+  EXPECT_THAT(outcome.out, StartsWith("Verdict: native-leak"));
+  EXPECT_THAT(outcome.err, HasSubstr("warning"));  // the module is not on this machine
+}
+
+TEST_F(ReportProgramTest, SeveralOutputsAtOnce) {
+  Write("a.rec", Leaking().Build());
+  const Outcome outcome = Run("--no-symbols --json=report.json --folded a.rec");
+  EXPECT_EQ(outcome.status, 0);
+  EXPECT_EQ(outcome.out, "service+0x1000;service+0x1200 1000000\n");
+  EXPECT_EQ(outcome.err, "");
+  EXPECT_EQ(nlohmann::json::parse(Slurp("report.json"))["totals"]["live_bytes"], 1000000);
+}
+
+TEST_F(ReportProgramTest, StandardInput) {
+  Write("a.rec", Leaking().Build());
+  EXPECT_EQ(Run("--json - < a.rec").status, 0);
+}
+
+TEST_F(ReportProgramTest, DirectoriesGiveTheLargestProcessFirst) {
+  Write("a.rec", Leaking(1, 700).Build());
+  Write("b.rec", Leaking(2, 900).Build());
+  const auto report = nlohmann::json::parse(Run("--json .").out);
+  EXPECT_EQ(report["target"]["pid"], 2);
+  EXPECT_EQ(report["others"][0]["target"]["pid"], 1);
+}
+
+TEST_F(ReportProgramTest, UnreadableInputIsStatus1) {
+  Write("foreign", std::vector<std::byte>(5000));
+  for (const char* argument : {"missing.rec", "foreign", ".", "/dev/zero", "- < /dev/null"}) {
+    const Outcome outcome = Run(argument);
+    EXPECT_EQ(outcome.status, 1) << argument;
+    EXPECT_EQ(outcome.out, "") << argument;
+    EXPECT_THAT(outcome.err, StartsWith("memtrace-report: ")) << argument;
+  }
+}
+
+TEST_F(ReportProgramTest, NewerVersionIsStatus1) {
+  RecordingBuilder builder = Leaking();
+  builder.header().version = 9;
+  Write("a.rec", builder.Build());
+  const Outcome outcome = Run("a.rec");
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_THAT(outcome.err, AllOf(HasSubstr("version 9"), HasSubstr("version 1")));
+}
+
+TEST_F(ReportProgramTest, WrongUsageIsStatus2) {
+  for (const char* arguments :
+       {"", "--nonsense a.rec", "--top many a.rec", "--metric heaviest a.rec", "--fail-on it a.rec"}) {
+    const Outcome outcome = Run(arguments);
+    EXPECT_EQ(outcome.status, 2) << arguments;
+    EXPECT_NE(outcome.err, "") << arguments;
+    EXPECT_EQ(outcome.out, "") << arguments;
+  }
+}
+
+TEST_F(ReportProgramTest, DamagedInputIsStatus3AndSaysWhatWasLost) {
+  std::vector<std::byte> bytes = Leaking().Build();
+  bytes.resize(bytes.size() / 2);
+  Write("a.rec", bytes);
+  const Outcome outcome = Run("--no-symbols a.rec");
+  EXPECT_EQ(outcome.status, 3);
+  EXPECT_THAT(outcome.out, HasSubstr("Losses"));
+}
+
+TEST_F(ReportProgramTest, OneBadFileAmongGoodOnesIsStatus3) {
+  Write("a.rec", Leaking().Build());
+  Write("b.rec", std::vector<std::byte>(10));
+  EXPECT_EQ(Run("--no-symbols .").status, 3);
+}
+
+TEST_F(ReportProgramTest, FailOnIsStatus4) {
+  Write("a.rec", Leaking().Build());
+  EXPECT_EQ(Run("--no-symbols --fail-on suspect a.rec").status, 4);
+  EXPECT_EQ(Run("--no-symbols --fail-on oom a.rec").status, 0);
+}
+
+TEST_F(ReportProgramTest, HelpAndVersionGoToStandardOutput) {
+  EXPECT_THAT(Run("--help").out, AllOf(HasSubstr("--sysroot"), Not(HasSubstr("--html"))));
+  EXPECT_EQ(Run("--version").status, 0);
+}
+
+TEST_F(ReportProgramTest, AFullDiskIsStatus1) {
+  Write("a.rec", Leaking().Build());
+  const Outcome outcome = Run("--no-symbols --json=/dev/full a.rec");
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_THAT(outcome.err, HasSubstr("cannot write"));
+}
+
+}  // namespace
+}  // namespace memtrace::tools
