@@ -240,7 +240,7 @@ Code FindCode(uintptr_t pc, uint16_t* module) {
   Code code;
   if (FindKnown(pc, module)) return Code::kModule;
   if (FindAnonymous(pc, &code)) return code;
-  return rt::IsReadable(pc) ? Discover(pc, module) : Code::kNone;
+  return IsMapped(pc) ? Discover(pc, module) : Code::kNone;
 }
 
 int FindModule(uintptr_t pc) {

@@ -1,6 +1,5 @@
 #include "libmemtrace/unwind/resolve.h"
 
-#include "libmemtrace/rt/os.h"
 #include "libmemtrace/unwind/modules.h"
 
 namespace memtrace::unwind {
@@ -9,7 +8,7 @@ namespace {
 bool IsTrampolineAt(uintptr_t code) {
   constexpr uintptr_t kPageMask = ~uintptr_t{4095};
   const uintptr_t last = code + arch::kTrampolineBytes - 1;
-  if (!rt::IsReadable(code) || (((code ^ last) & kPageMask) != 0 && !rt::IsReadable(last))) return false;
+  if (!IsMapped(code) || (((code ^ last) & kPageMask) != 0 && !IsMapped(last))) return false;
   return arch::IsSignalTrampoline(reinterpret_cast<const uint8_t*>(code));
 }
 
@@ -31,8 +30,7 @@ CompactRule RuleOf(const CfiTables& tables, uintptr_t pc) {
   // A restorer may be the first thing in its mapping (under qemu-user it is).
   if (code == Code::kNone) code = FindCode(pc + 1, &module);
   if (code == Code::kNone) return CompactRule();
-  const CompactRule rule =
-      RuleOf(code == Code::kModule ? ModuleAt(module).tables : CfiTables(), pc).InModule(module);
+  const CompactRule rule = RuleOf(code == Code::kModule ? ModuleAt(module).tables : CfiTables(), pc).InModule(module);
   RuleCache::Insert(pc + 1, rule);
   // Pairs with ForgetUnloadedModules, which closes first and erases then.
   std::atomic_thread_fence(std::memory_order_seq_cst);

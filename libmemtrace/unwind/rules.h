@@ -55,7 +55,9 @@ class CompactRule {
   }
 
  private:
-  constexpr uint64_t Words(int shift) const { return static_cast<uint64_t>(int64_t{static_cast<int16_t>(word_ >> shift)} * 8); }
+  constexpr uint64_t Words(int shift) const {
+    return static_cast<uint64_t>(int64_t{static_cast<int16_t>(word_ >> shift)} * 8);
+  }
 
   uint64_t word_ = 0;
 };
@@ -76,7 +78,8 @@ class RuleCache {
     const Set& set = SetOf(key);
     for (const Entry& entry : set.entries) {
       const uint64_t value = entry.value.load(std::memory_order_relaxed);
-      if ((entry.check.load(std::memory_order_relaxed) ^ Mix(value)) == key) [[likely]] return CompactRule(value);
+      if ((entry.check.load(std::memory_order_relaxed) ^ Mix(value)) == key) [[likely]]
+        return CompactRule(value);
     }
     return CompactRule();
   }

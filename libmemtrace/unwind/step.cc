@@ -82,14 +82,21 @@ Step StepByRule(CompactRule rule, StackMemory* memory, Cursor* cursor) {
   const uintptr_t sp_cfa = cursor->sp + rule.cfa_bytes();
   const uintptr_t fp_cfa = cursor->fp + rule.cfa_bytes();
   switch (rule.kind()) {
-    case StepKind::kSp: return StepToCfa(rule, sp_cfa, sp_cfa, memory, cursor);
-    case StepKind::kFp: return StepToCfa(rule, fp_cfa, fp_cfa, memory, cursor);
-    case StepKind::kFpIndirect: return StepIndirect(rule, memory, cursor);
-    case StepKind::kFramePointer: return StepByFramePointer(rule, memory, cursor);
-    case StepKind::kSignal: return StepOverSignal(memory, cursor);
-    case StepKind::kEnd: return Step::kEnd;
+    case StepKind::kSp:
+      return StepToCfa(rule, sp_cfa, sp_cfa, memory, cursor);
+    case StepKind::kFp:
+      return StepToCfa(rule, fp_cfa, fp_cfa, memory, cursor);
+    case StepKind::kFpIndirect:
+      return StepIndirect(rule, memory, cursor);
+    case StepKind::kFramePointer:
+      return StepByFramePointer(rule, memory, cursor);
+    case StepKind::kSignal:
+      return StepOverSignal(memory, cursor);
+    case StepKind::kEnd:
+      return Step::kEnd;
     case StepKind::kFull:
-    case StepKind::kNone: return Step::kLost;
+    case StepKind::kNone:
+      return Step::kLost;
   }
   return Step::kLost;
 }

@@ -21,15 +21,19 @@ namespace {
   uint32_t count = 0;
   while (count < capacity) {
     const CompactRule rule = RuleCache::Find(pc);
-    if (!rule.is_simple()) [[unlikely]] break;
+    if (!rule.is_simple()) [[unlikely]]
+      break;
     const uintptr_t cfa = (rule.kind() == StepKind::kSp ? sp : fp) + rule.cfa_bytes();
     const uintptr_t ra_slot = cfa - rule.ra_bytes();
     const uintptr_t fp_slot = cfa - rule.fp_bytes();
-    if (cfa <= sp || ra_slot - low >= bytes || fp_slot - low >= bytes) [[unlikely]] break;
-    if (!arch::kReturnAddressIsPushed && ra_slot == cfa) [[unlikely]] break;
+    if (cfa <= sp || ra_slot - low >= bytes || fp_slot - low >= bytes) [[unlikely]]
+      break;
+    if (!arch::kReturnAddressIsPushed && ra_slot == cfa) [[unlikely]]
+      break;
     const auto saved_pc = LoadUnaligned<uintptr_t>(ra_slot);
     const auto saved_fp = LoadUnaligned<uintptr_t>(fp_slot);
-    if (saved_pc == 0) [[unlikely]] break;
+    if (saved_pc == 0) [[unlikely]]
+      break;
     frames[count++] = {pc - 1, cfa, rule.module(), 0};
     pc = arch::StripReturnAddress(saved_pc);
     sp = cfa;
@@ -44,7 +48,8 @@ namespace {
 }  // namespace
 
 Unwound Unwind(const Registers& start, const StackLimits& limits, Frame* frames, uint32_t capacity) {
-  if (IsLibunwindUsed()) [[unlikely]] return UnwindByLibunwind(start, frames, capacity);
+  if (IsLibunwindUsed()) [[unlikely]]
+    return UnwindByLibunwind(start, frames, capacity);
   StackMemory memory(limits);
   Cursor cursor{start.pc, start.sp, start.fp, 0, false};
   uint32_t count = 0;

@@ -1,0 +1,209 @@
+#include "libmemtrace/unwind/modules.h"
+
+#include <dlfcn.h>
+#include <gtest/gtest.h>
+#include <link.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "libmemtrace/format/tables.h"
+#include "libmemtrace/unwind/elf_image.h"
+#include "libmemtrace/unwind/maps.h"
+
+namespace memtrace::unwind {
+namespace {
+
+uintptr_t AddressIn(void* library) { return reinterpret_cast<uintptr_t>(dlsym(library, "MemtraceLazyEntry")); }
+
+std::string PathOf(int module) { return ModuleAt(static_cast<uint32_t>(module)).path; }
+
+TEST(UnwindModules, ParsesLinesOfMaps) {
+  Mapping mapping;
+  ASSERT_TRUE(
+      ParseMapping("7f00aa000000-7f00aa001000 r-xp 0001f000 08:02 173521    /a b/lib x.so (deleted)", &mapping));
+  EXPECT_EQ(mapping.range.begin, 0x7f00aa000000u);
+  EXPECT_EQ(mapping.range.end, 0x7f00aa001000u);
+  EXPECT_EQ(mapping.offset, 0x1f000u);
+  EXPECT_EQ(mapping.device, uint64_t{8} << 32 | 2);
+  EXPECT_EQ(mapping.inode, 173521u);
+  EXPECT_TRUE(mapping.readable && mapping.executable && !mapping.writable);
+  EXPECT_TRUE(mapping.path == rt::Text("/a b/lib x.so (deleted)"));
+  ASSERT_TRUE(ParseMapping("ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0 ", &mapping));
+  EXPECT_TRUE(mapping.path.empty());
+  for (const char* bad : {"", "7f00", "7f00-zz r-xp 0 08:02 1", "1-2 r 0 0:0 0", "1-2 r-xp 0 08 1"}) {
+    EXPECT_FALSE(ParseMapping(bad, &mapping)) << bad;
+  }
+}
+
+// What the loader says is the oracle.
+int CompareWithLoader(dl_phdr_info* info, size_t, void* count) {
+  for (int i = 0; i < info->dlpi_phnum; ++i) {
+    const ElfW(Phdr)& segment = info->dlpi_phdr[i];
+    if (segment.p_type != PT_LOAD || (segment.p_flags & PF_X) == 0) continue;
+    const uintptr_t address = info->dlpi_addr + segment.p_vaddr + segment.p_memsz / 2;
+    const int index = FindModule(address);
+    EXPECT_NE(index, format::kNoModule) << info->dlpi_name;
+    if (index == format::kNoModule) continue;
+    const Module& module = ModuleAt(static_cast<uint32_t>(index));
+    EXPECT_EQ(module.bias, info->dlpi_addr);
+    EXPECT_TRUE(module.code.Contains(address));
+    EXPECT_FALSE(module.closed);
+    EXPECT_GT(module.first_seen, 0u);
+    for (int j = 0; j < info->dlpi_phnum; ++j) {
+      const ElfW(Phdr)& other = info->dlpi_phdr[j];
+      if (other.p_type != PT_GNU_EH_FRAME) continue;
+      EXPECT_EQ(module.tables.header, info->dlpi_addr + other.p_vaddr);
+    }
+    EXPECT_EQ(module.path_bytes, std::strlen(module.path));
+    ++*static_cast<int*>(count);
+  }
+  return 0;
+}
+
+TEST(UnwindModules, AgreesWithTheLoaderAboutEveryModule) {
+  int count = 0;
+  dl_iterate_phdr(CompareWithLoader, &count);
+  EXPECT_GE(count, 4);  // the program, libc, the dynamic linker, the vDSO
+}
+
+TEST(UnwindModules, FindsBuildIds) {
+  const int libc = FindModule(reinterpret_cast<uintptr_t>(&getpid));
+  ASSERT_NE(libc, format::kNoModule);
+  EXPECT_EQ(ModuleAt(static_cast<uint32_t>(libc)).build_id_bytes, 20u);
+  const uint32_t notes[] = {4, 3, 1, 0x00554e47, 0xffffff, 8, 4, 7, 1, 2, 9, 4, 6, 3, 0x00554e47, 0x04030201, 0x0605};
+  uint8_t id[32] = {};
+  const auto begin = reinterpret_cast<uintptr_t>(notes);
+  const uintptr_t end = begin + sizeof(notes);
+  EXPECT_EQ(FindBuildId({begin, end}, id, sizeof(id)), 6u);
+  EXPECT_EQ(id[5], 6);
+  EXPECT_EQ(FindBuildId({begin, end - 4}, id, sizeof(id)), 0u) << "cut off";
+  EXPECT_EQ(FindBuildId({begin, begin + 40}, id, sizeof(id)), 0u) << "none";
+  EXPECT_EQ(FindBuildId({begin, end}, id, 2), 2u) << "too long for the buffer";
+}
+
+TEST(UnwindModules, UnloadedModulesAreClosedAndNotReused) {
+  const std::string copy =
+      std::filesystem::temp_directory_path() / ("memtrace unwind " + std::to_string(getpid()) + ".so");
+  std::filesystem::copy_file(MEMTRACE_LAZY_LIBRARY, copy, std::filesystem::copy_options::overwrite_existing);
+  void* library = dlopen(copy.c_str(), RTLD_LAZY);
+  ASSERT_NE(library, nullptr) << dlerror();
+  const uintptr_t address = AddressIn(library);
+  std::filesystem::remove(copy);
+  const int first = FindModule(address);
+  ASSERT_NE(first, format::kNoModule);
+  EXPECT_EQ(PathOf(first), copy) << "a deleted file keeps its name";
+  ForgetUnloadedModules();
+  EXPECT_FALSE(ModuleAt(static_cast<uint32_t>(first)).closed);
+  const uint32_t generation = ModuleGeneration();
+  dlclose(library);
+  ForgetUnloadedModules();
+  EXPECT_TRUE(ModuleAt(static_cast<uint32_t>(first)).closed);
+  EXPECT_GT(ModuleAt(static_cast<uint32_t>(first)).closed_ns, 0u);
+  EXPECT_EQ(ModuleGeneration(), generation + 1);
+  EXPECT_EQ(FindModule(address), format::kNoModule);
+  library = dlopen(MEMTRACE_LAZY_LIBRARY, RTLD_LAZY);
+  ASSERT_NE(library, nullptr) << dlerror();
+  const int second = FindModule(AddressIn(library));
+  EXPECT_GT(second, first);
+  EXPECT_EQ(PathOf(second), std::filesystem::canonical(MEMTRACE_LAZY_LIBRARY));
+  dlclose(library);
+  ForgetUnloadedModules();
+}
+
+TEST(UnwindModules, TellsJitCodeFromDataAndNothing) {
+  uint16_t module = 0;
+  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  void* memory = mmap(nullptr, 3 * page, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(memory, MAP_FAILED);
+  const auto address = reinterpret_cast<uintptr_t>(memory);
+  mprotect(memory, page, PROT_READ | PROT_EXEC);
+  EXPECT_EQ(FindCode(address + 16, &module), Code::kAnonymous);
+  EXPECT_EQ(module, format::kNoModule);
+  EXPECT_EQ(FindCode(address + page + 16, &module), Code::kAnonymous) << "the same reservation";
+  munmap(memory, 3 * page);
+  int on_stack = 0;
+  EXPECT_EQ(FindCode(reinterpret_cast<uintptr_t>(&on_stack), &module), Code::kNone);
+  EXPECT_EQ(FindCode(0, &module), Code::kNone);
+  EXPECT_EQ(FindCode(~uintptr_t{0}, &module), Code::kNone);
+  EXPECT_EQ(FindCode(0x8000000000000000, &module), Code::kNone) << "not canonical";
+}
+
+TEST(UnwindModules, ScatteredJitCodeStaysCheap) {
+  // 200 mappings that nothing joins; then a library must still be found when the second is over.
+  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  auto* area = static_cast<char*>(mmap(nullptr, 400 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  ASSERT_NE(area, MAP_FAILED);
+  for (size_t i = 0; i < 200; ++i) {
+    munmap(area + (2 * i + 1) * page, page);
+    mprotect(area + 2 * i * page, page, PROT_READ | PROT_EXEC);
+  }
+  uint16_t module;
+  for (size_t i = 0; i < 200; ++i) {
+    EXPECT_EQ(FindCode(reinterpret_cast<uintptr_t>(area) + 2 * i * page + 8, &module), Code::kAnonymous);
+  }
+  munmap(area, 400 * page);
+  ForgetUnloadedModules();
+  EXPECT_NE(FindModule(reinterpret_cast<uintptr_t>(&getpid)), format::kNoModule);
+}
+
+TEST(UnwindElf, RefusesBrokenHeaders) {
+  std::vector<char> file(4096);
+  auto* header = reinterpret_cast<Elf64_Ehdr*>(file.data());
+  const auto* own = reinterpret_cast<const Elf64_Ehdr*>(
+      ModuleAt(static_cast<uint32_t>(FindModule(reinterpret_cast<uintptr_t>(&getpid)))).start);
+  std::memcpy(file.data(), own, sizeof(*own));
+  const auto begin = reinterpret_cast<uintptr_t>(file.data());
+  ElfHeaders headers;
+  ElfImage image;
+  EXPECT_TRUE(ReadElfHeaders({begin, begin + file.size()}, &headers));
+  EXPECT_FALSE(LayOutElf(headers, begin, 0, true, &image)) << "no segment";
+  header->e_phoff = ~uint64_t{0} - 8;
+  EXPECT_FALSE(ReadElfHeaders({begin, begin + file.size()}, &headers));
+  header->e_phoff = 4000;
+  EXPECT_FALSE(ReadElfHeaders({begin, begin + file.size()}, &headers));
+  std::memcpy(file.data(), own, sizeof(*own));
+  header->e_machine = EM_386;
+  EXPECT_FALSE(ReadElfHeaders({begin, begin + file.size()}, &headers));
+  EXPECT_FALSE(ReadElfHeaders({begin, begin + 20}, &headers));
+  EXPECT_FALSE(ReadElfHeaders("/nonexistent", &headers));
+  EXPECT_FALSE(ReadElfHeaders("/dev/null", &headers));
+}
+
+TEST(UnwindElf, LaysOutSegmentsThatDoNotStartAtTheFile) {
+  ElfHeaders headers{};
+  headers.count = 2;
+  headers.segments[0] = {.p_type = PT_LOAD,
+                         .p_flags = PF_R,
+                         .p_offset = 0x2000,
+                         .p_vaddr = 0x402000,
+                         .p_paddr = 0,
+                         .p_filesz = 0x500,
+                         .p_memsz = 0x500,
+                         .p_align = 0x1000};
+  headers.segments[1] = {.p_type = PT_LOAD,
+                         .p_flags = PF_R | PF_X,
+                         .p_offset = 0x3480,
+                         .p_vaddr = 0x404480,
+                         .p_paddr = 0,
+                         .p_filesz = 0x1000,
+                         .p_memsz = 0x1000,
+                         .p_align = 0x1000};
+  ElfImage image;
+  ASSERT_TRUE(LayOutElf(headers, 0x404000, 0x3000, true, &image)) << "prelinked";
+  EXPECT_EQ(image.bias, 0u);
+  EXPECT_EQ(image.whole.begin, 0x402000u);
+  EXPECT_EQ(image.code.begin, 0x404480u);
+  EXPECT_EQ(image.code.end, 0x405480u);
+  ElfImage moved;
+  ASSERT_TRUE(LayOutElf(headers, 0x7f0000404000, 0x3000, true, &moved));
+  EXPECT_EQ(moved.bias, 0x7f0000000000u);
+  EXPECT_FALSE(LayOutElf(headers, 0x404000, 0x9000, true, &moved)) << "no segment holds that offset";
+}
+
+}  // namespace
+}  // namespace memtrace::unwind
