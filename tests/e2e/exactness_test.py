@@ -1,0 +1,44 @@
+"""With MEMTRACE_SAMPLE=1 and one thread every total equals an independent count, to the byte."""
+
+import json
+import os
+import unittest
+
+import harness
+
+SEEDS = range(1, 6)
+OPERATIONS = 20_000
+
+
+class Exactness(harness.Case):
+    def assert_equals_own_count(self, program, seed, env=None):
+        """What the program's C library and start-up code allocate shows in a run of no operations."""
+        start = self.report_of(program, seed, 0, env=env)["totals"]
+        run = self.run_both(program, seed, OPERATIONS, env=env)
+        self.assertEqual(run.status, 0)
+        report = self.report(self.recording(run.pid))
+        self.assert_exact(report)
+        counted = json.loads(run.out)
+        for key in ("peak_live_bytes", "peak_live_allocations"):
+            counted[key] += start[key.removeprefix("peak_")]
+        for key in set(counted) - {"peak_live_bytes", "peak_live_allocations"}:
+            counted[key] += start[key]
+        self.assertEqual(report["totals"], counted)
+
+    def all_seeds(self, name, env=None):
+        program = harness.program(name)
+        if name.endswith(".musl") and not os.path.exists(program):
+            self.skipTest("there is no musl-gcc: package musl-tools")
+        for seed in SEEDS:
+            with self.subTest(seed=seed):
+                self.assert_equals_own_count(program, seed, env)
+
+    def test_malloc_family(self):
+        self.all_seeds("malloc_family")
+
+    def test_malloc_family_under_musl(self):
+        self.all_seeds("malloc_family.musl")
+
+
+if __name__ == "__main__":
+    harness.main()
