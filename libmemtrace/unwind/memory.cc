@@ -72,11 +72,11 @@ bool OnThreadStack(uintptr_t sp, uintptr_t thread_pointer) {
 
 }  // namespace
 
+// The thread pointer of the main thread does not lie on a stack.
 StackLimits CurrentStackLimits(uintptr_t sp, bool is_main_thread) {
   const uintptr_t thread_pointer = arch::ThreadPointer();
-  if (is_main_thread && OnMainStack(sp)) return {sp, MainStackTop()};
-  if (OnThreadStack(sp, thread_pointer)) return {sp, thread_pointer};
-  if (!is_main_thread && OnMainStack(sp)) return {sp, MainStackTop()};
+  if (!is_main_thread && OnThreadStack(sp, thread_pointer)) return {sp, thread_pointer};
+  if (OnMainStack(sp)) return {sp, MainStackTop()};
   return {sp, PageStart(sp) + rt::PageBytes()};
 }
 

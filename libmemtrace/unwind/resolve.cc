@@ -19,7 +19,10 @@ bool IsInTrampoline(uintptr_t pc) { return IsTrampolineAt(pc + 1) || IsTrampolin
 CompactRule RuleOf(const CfiTables& tables, uintptr_t pc) {
   Row row;
   if (IsInTrampoline(pc)) return CompactRule(StepKind::kSignal);
-  return FindRow(tables, pc, &row) ? Compact(row, tables, pc) : CompactRule(StepKind::kFramePointer);
+  if (FindRow(tables, pc, &row)) return Compact(row, tables, pc);
+  // A return address at the very start of a function was not left by a call: makecontext and the like put
+  // it below the first frame of a stack.
+  return CompactRule(FindRow(tables, pc + 1, &row) ? StepKind::kEnd : StepKind::kFramePointer);
 }
 
 }  // namespace

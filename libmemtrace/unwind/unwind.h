@@ -36,7 +36,7 @@ struct StackLimits {
 // (glibc and musl keep the thread control block at the top of a thread's stack) or, for the main
 // thread, where exec put its arguments. On a stack of the program's own making (coroutines,
 // sigaltstack) it is the rest of the page; Unwind probes further pages, once each and unwind.
-// `is_main_thread` only says which of the two to try first.
+// After a fork in a thread, either is right for `is_main_thread`; probing is slower.
 // Cost: 2 ns; a system call for each page when the thread's stack is first seen to be that deep.
 StackLimits CurrentStackLimits(uintptr_t sp, bool is_main_thread);
 

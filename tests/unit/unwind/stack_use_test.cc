@@ -1,0 +1,64 @@
+// How much stack the code that goes into programs takes: measured on a painted stack, with the
+// objects of the preload library itself.
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+
+#include "libmemtrace/unwind/modules.h"
+#include "libmemtrace/unwind/rules.h"
+#include "libmemtrace/unwind/unwind.h"
+
+namespace memtrace::unwind {
+namespace {
+
+constexpr size_t kStackBytes = 64 * 1024;
+constexpr unsigned char kPaint = 0xa5;
+alignas(16) unsigned char g_stack[kStackBytes];
+ucontext_t g_back;
+ucontext_t g_there;
+Frame g_frames[64];
+Unwound g_result;
+uintptr_t g_entry_sp;
+
+void Entry() {
+  const auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
+  g_entry_sp = here;
+  const Registers start{reinterpret_cast<uintptr_t>(&Entry) + 1, here, here};
+  g_result = Unwind(start, CurrentStackLimits(here, true), g_frames, 64);
+}
+
+// Bytes of stack below Entry that were written to.
+size_t BytesUsed() {
+  std::memset(g_stack, kPaint, sizeof(g_stack));
+  getcontext(&g_there);
+  g_there.uc_stack.ss_sp = g_stack;
+  g_there.uc_stack.ss_size = sizeof(g_stack);
+  g_there.uc_link = &g_back;
+  makecontext(&g_there, Entry, 0);
+  swapcontext(&g_back, &g_there);
+  size_t untouched = 0;
+  while (untouched < sizeof(g_stack) && g_stack[untouched] == kPaint) ++untouched;
+  return g_entry_sp - reinterpret_cast<uintptr_t>(g_stack) - untouched;
+}
+
+TEST(UnwindStackUse, StaysBelowThreeKilobytes) {
+  const size_t first = BytesUsed();
+  RuleCache::EraseModules([](uint16_t) { return true; });
+  const size_t new_rules = BytesUsed();
+  const size_t warm = BytesUsed();
+  RecordProperty("first", static_cast<int>(first));
+  RecordProperty("new_rules", static_cast<int>(new_rules));
+  RecordProperty("warm", static_cast<int>(warm));
+  EXPECT_GT(warm, 64u) << "nothing was measured";
+  EXPECT_LE(first, 3072u) << "with unknown modules";
+  EXPECT_LE(new_rules, 3072u);
+  EXPECT_LE(warm, 1024u);
+}
+
+}  // namespace
+}  // namespace memtrace::unwind
