@@ -29,12 +29,12 @@ class CounterSums {
 
   void AddColumn(const format::ColumnCell& cell) {
     if (cell.key == 0) return;
-    const int column = format::ColumnIndex(cell.key);
-    if (column < 0 || column >= 2 * format::kOctaves) {
+    const uint64_t number = cell.key >> 32;  // column + 1; ColumnIndex() is for keys that are whole
+    if (number == 0 || number > 2 * format::kOctaves) {
       profile_.losses.Add("columns of sites");
       return;
     }
-    profile_.columns.push_back({SiteOf(format::ColumnNode(cell.key)), static_cast<uint32_t>(column), cell.bytes});
+    profile_.columns.push_back({SiteOf(format::ColumnNode(cell.key)), static_cast<uint32_t>(number - 1), cell.bytes});
   }
 
   // Leaves sites in the order of their nodes, and one entry per column.

@@ -141,7 +141,7 @@ TEST_F(ReportTest, SampledSiteWithoutLiveBlocksIsNotCertainlyEmpty) {
   cell.alloc_bytes = cell.free_bytes = 65536 * 10;
   cell.alloc_count_q16 = cell.free_count_q16 = 655 * format::kCountOne;
   builder.AddSite(cell);
-  const Site& site = Build(builder).table.sites.at(0);
+  const Site site = Build(builder).table.sites.at(0);
   EXPECT_EQ(site.live_bytes, 0u);
   EXPECT_EQ(site.live_bytes_ci95.low, 0u);
   EXPECT_NEAR(static_cast<double>(site.live_bytes_ci95.high), 2.51 * 65536, 2000);
