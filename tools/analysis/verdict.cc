@@ -33,8 +33,8 @@ bool ManagedHeapIsEvident(const Report& report) {
 }
 
 std::string SiteName(const Report& report, const Suspect& suspect) {
-  const std::vector<uint32_t> stack = report.frames->Stack(report.table.sites[suspect.site].node);
-  return stack.empty() ? "an unknown stack" : FrameText(report.frames->frame(stack[0]));
+  const Frame* frame = NamingFrame(*report.frames, report.frames->Stack(report.table.sites[suspect.site].node));
+  return frame == nullptr ? "an unknown stack" : FrameText(*frame);
 }
 
 double GrowthPerSecond(const Report& report) {

@@ -105,6 +105,11 @@ void WriteSuspects(const Report& report, size_t top, Page* page) {
   if (hidden > 0) page->Line(fmt::format("  ... {} more suspects, see --top", hidden), Style::kFaint);
 }
 
+std::string SiteName(const Report& report, const Site& site) {
+  const Frame* frame = NamingFrame(*report.frames, report.frames->Stack(site.node));
+  return frame == nullptr ? "(unknown stack)" : FrameText(*frame);
+}
+
 std::string LiveText(const Site& site) {
   const Interval& ci = site.live_bytes_ci95;
   const double half = static_cast<double>(std::max(Excess(ci.high, site.live_bytes), Excess(site.live_bytes, ci.low)));
@@ -123,13 +128,8 @@ void WriteSites(const Report& report, size_t top, Page* page) {
   page->Line("  live                blocks   allocs  allocated by");
   for (size_t i = 0; i < Shown(sites.size(), top); ++i) {
     const Site& site = sites[i];
-    const std::vector<uint32_t> stack = report.frames->Stack(site.node);
-    const std::string name = stack.empty() ? "(unknown stack)" : FrameText(report.frames->frame(stack[0]));
-    const std::string live = LiveText(site);
-    // "±" is two bytes and one column.
-    const size_t padding = live.find("±") != std::string::npos ? 19 : 18;
-    page->Line(fmt::format("  {:<{}}{:>8}{:>9}  {}", live, padding, FormatCount(site.live_allocations),
-                           FormatCount(site.allocations), Shortened(name, kPageColumns - 39)));
+    page->Line(fmt::format("  {:<18}{:>8}{:>9}  {}", LiveText(site), FormatCount(site.live_allocations),
+                           FormatCount(site.allocations), Shortened(SiteName(report, site), kPageColumns - 39)));
   }
   const size_t hidden = sites.size() - Shown(sites.size(), top);
   if (hidden > 0) page->Line(fmt::format("  ... {} more sites, see --top or --json", hidden), Style::kFaint);

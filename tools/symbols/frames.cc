@@ -102,6 +102,16 @@ std::vector<uint32_t> FrameTable::Stack(uint32_t node) {
   return stack;
 }
 
+const Frame* NamingFrame(const FrameTable& table, std::span<const uint32_t> stack) {
+  for (const uint32_t index : stack) {
+    const std::string_view function = table.frame(index).source.function;
+    // Instantiations of templates begin with their return type.
+    const std::string_view name = function.starts_with("void ") ? function.substr(5) : function;
+    if (!name.starts_with("std::") && !name.starts_with("__gnu_cxx::")) return &table.frame(index);
+  }
+  return stack.empty() ? nullptr : &table.frame(stack[0]);
+}
+
 std::string SuspectId(const FrameTable& table, std::span<const uint32_t> stack) {
   StableHash hash;
   for (const uint32_t index : stack) {

@@ -57,6 +57,10 @@ class FrameTable {
   std::unordered_map<uint64_t, Place> places_;  // by pc and module
 };
 
+// The frame that a user knows a site by: the innermost one outside of the C++ standard library. nullptr for an
+// unknown stack.
+const Frame* NamingFrame(const FrameTable& table, std::span<const uint32_t> stack);
+
 // "MT-7f3a91": hash of the names of the frames, or of module and offset where there is no name.
 std::string SuspectId(const FrameTable& table, std::span<const uint32_t> stack);
 
