@@ -20,9 +20,10 @@ struct MemoryRange {
   }
 };
 
-// A load that need not be aligned and aliases everything.
+// A load that need not be aligned and aliases everything; sanitizers keep out, because other functions'
+// frames are what it is for.
 template <typename T>
-T LoadUnaligned(uintptr_t address) {
+[[gnu::no_sanitize_address, gnu::no_sanitize_thread]] T LoadUnaligned(uintptr_t address) {
   struct [[gnu::packed, gnu::may_alias]] Unaligned {
     T value;
   };

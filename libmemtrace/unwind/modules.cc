@@ -12,6 +12,7 @@ namespace {
 constexpr uint32_t kChunkModules = 64;
 constexpr int kReadableRuns = 8;
 constexpr rt::Text kVdso = "[vdso]";
+constexpr uint32_t kElfMagic = 0x464c457f;
 
 // Appended to under the MapsLock. g_count is stored (release) after the entry is complete and loaded
 // (acquire) before entries are looked at.
@@ -150,20 +151,46 @@ bool Survey(const MapsLock& lock, uintptr_t pc, Surroundings* around, Module* mo
   return true;
 }
 
+// The same without /proc (before it is mounted, after chroot): the nearest page below that begins a file
+// whose code holds `pc`. The path stays unknown. False: there is none in the range `anonymous`.
+bool SurveyMemory(uintptr_t pc, Surroundings* around) {
+  constexpr int kFarthestPages = 32768;
+  const uintptr_t page = rt::PageBytes();
+  uintptr_t start = pc & ~(page - 1);
+  ElfImage image;
+  for (int i = 0; i < kFarthestPages && start >= page; ++i, start -= page) {
+    if (!IsMapped(start) || LoadUnaligned<uint32_t>(start) != kElfMagic) continue;
+    if (!ReadElfHeaders({start, start + page}, &g_headers)) continue;
+    if (LayOutElf(g_headers, start, 0, false, &image) || LayOutElf(g_headers, start, 0, true, &image)) break;
+  }
+  const uintptr_t pc_page = pc & ~(page - 1);
+  around->anonymous = {image.whole.end > pc ? pc_page : (image.whole.end > start ? image.whole.end : start),
+                       pc_page + page};
+  if (!image.code.Contains(pc) || image.whole.begin != start) return false;
+  for (uintptr_t at = start; at < image.whole.end; at += page) {
+    if (IsMapped(at)) around->AddReadable({at, at + page});
+  }
+  around->first.range.begin = start;
+  around->target.range.begin = start;
+  around->target.executable = (g_headers.segments[0].p_flags & PF_X) != 0;
+  return true;
+}
+
 // Fills in what the file's headers tell. False if this is not a file that can be run.
 bool Describe(const Surroundings& around, uintptr_t pc, Module* module) {
   ElfImage image;
   const MemoryRange head = around.ReadableAround(around.first.range.begin);
   const bool in_memory = around.first.offset == 0 && ReadElfHeaders({around.first.range.begin, head.end}, &g_headers);
   if (!in_memory && !ReadElfHeaders(module->path, &g_headers)) return false;
-  if (!LayOutElf(g_headers, around.target.range.begin, around.target.offset, true, &image)) return false;
+  const Mapping& target = around.target;
+  if (!LayOutElf(g_headers, target.range.begin, target.offset, target.executable, &image)) return false;
   if (!image.code.Contains(pc)) return false;
   module->code = image.code;
   module->start = image.whole.begin;
   module->end = image.whole.end;
   module->bias = image.bias;
-  module->device = around.target.device;
-  module->inode = around.target.inode;
+  module->device = target.device;
+  module->inode = target.inode;
   for (int i = 0; i < image.note_count && module->build_id_bytes == 0; ++i) {
     const MemoryRange note = image.notes[i];
     if (!around.ReadableAround(note.begin).Contains(note.begin, note.end - note.begin)) continue;
@@ -191,10 +218,19 @@ Module* Reserve() {
   Module* place = &modules[index % kChunkModules];
   place->build_id_bytes = 0;  // a file that was refused may have left something
   place->tables = CfiTables();
+  CopyPath(rt::Text(), place);
   return place;
 }
 
 bool HasNoModule(uint16_t module) { return module == format::kNoModule; }
+
+uint16_t Append(Module* module) {
+  module->first_seen = rt::NowNanoseconds(rt::Clock::kRealtime);
+  const auto index = static_cast<uint16_t>(g_count.load(std::memory_order_relaxed));
+  g_count.store(index + 1u, std::memory_order_release);
+  RuleCache::EraseModules(HasNoModule);  // there may have been JIT code at the same place
+  return index;
+}
 
 Code Discover(uintptr_t pc, uint16_t* module) {
   const MapsLock lock;
@@ -203,20 +239,19 @@ Code Discover(uintptr_t pc, uint16_t* module) {
   if (FindKnown(pc, module)) return Code::kModule;
   if (FindAnonymous(pc, &code)) return code;
   Module* fresh = Reserve();
+  if (fresh == nullptr) return Code::kAnonymous;
   Surroundings around;
-  if (fresh == nullptr || !Survey(lock, pc, &around, fresh)) return Code::kAnonymous;
-  if (!around.found) return Code::kNone;
+  const bool has_proc = Survey(lock, pc, &around, fresh);
+  if (has_proc && !around.found) return Code::kNone;
   const bool executable = around.target.executable;
-  if (executable && around.target_is_image && Describe(around, pc, fresh)) {
-    fresh->first_seen = rt::NowNanoseconds(rt::Clock::kRealtime);
-    *module = static_cast<uint16_t>(g_count.load(std::memory_order_relaxed));
-    g_count.store(*module + 1u, std::memory_order_release);
-    RuleCache::EraseModules(HasNoModule);  // there may have been JIT code at the same place
+  const bool is_image = has_proc ? executable && around.target_is_image : SurveyMemory(pc, &around);
+  if (is_image && Describe(around, pc, fresh)) {
+    *module = Append(fresh);
     return Code::kModule;
   }
-  const bool alone = around.target_is_image || !executable;
-  RememberAnonymous(alone ? around.target.range : around.anonymous, executable);
-  return executable ? Code::kAnonymous : Code::kNone;
+  const bool alone = has_proc && (around.target_is_image || !executable);
+  RememberAnonymous(alone ? around.target.range : around.anonymous, executable || !has_proc);
+  return executable || !has_proc ? Code::kAnonymous : Code::kNone;
 }
 
 bool IsGone(uint16_t module) {

@@ -1,10 +1,10 @@
 // The ELF files that code on our stacks belongs to.
 //
 // A module is found when a pc lies in none that is known: through /proc/self/maps and the headers
-// in memory, never through the loader, whose lock somebody may hold who waits for us. Without /proc no
-// module is found and stacks are walked by frame pointers. What lies in memory without a file is JIT
-// code; its ranges are remembered for a second, so that they cost nothing either. An address
-// that was never unmapped through dlclose keeps its module.
+// in memory, never through the loader, whose lock somebody may hold who waits for us. Without /proc the
+// headers are searched for in the memory below the pc, and paths stay empty. What lies in memory without
+// a file is JIT code; its ranges are remembered for a second, so that they cost nothing either. An
+// address that was never unmapped through dlclose keeps its module.
 //
 // The table only grows. A module that was unloaded keeps its place and is marked as closed; what is
 // loaded there later gets an entry of its own.
@@ -36,7 +36,7 @@ struct Module {
   uint32_t build_id_bytes;
   uint32_t path_bytes;
   uint8_t build_id[32];
-  char path[424];  // ends with a NUL; longer paths keep their end; without " (deleted)"
+  char path[424];  // ends with a NUL; longer paths keep their end; without " (deleted)"; empty: unknown
 };
 
 // What lies at a pc. kNone: nothing that can be executed, or it could not be found out now.

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <link.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -149,6 +150,50 @@ TEST(UnwindModules, ScatteredJitCodeStaysCheap) {
   munmap(area, 400 * page);
   ForgetUnloadedModules();
   EXPECT_NE(FindModule(reinterpret_cast<uintptr_t>(&getpid)), format::kNoModule);
+}
+
+// In a child that sees no /proc. Exits with 0 if what is found there is what the parent found.
+void FindWithoutProc(const std::string& directory, uintptr_t address, const Module& expected) {
+  if (chroot(directory.c_str()) != 0) _exit(77);
+  const int found = FindModule(address);
+  if (found == format::kNoModule) _exit(1);
+  const Module& module = ModuleAt(static_cast<uint32_t>(found));
+  if (module.bias != expected.bias || module.path_bytes != 0) _exit(2);
+  if (module.tables.header != expected.tables.header || module.tables.entries != expected.tables.entries) _exit(3);
+  if (module.build_id_bytes != expected.build_id_bytes) _exit(4);
+  uint16_t none;
+  if (FindCode(reinterpret_cast<uintptr_t>(&none), &none) == Code::kModule) _exit(5);
+  _exit(0);
+}
+
+TEST(UnwindModules, FoundInMemoryWithoutProc) {
+  void* library = dlopen(MEMTRACE_LAZY_LIBRARY, RTLD_LAZY);
+  ASSERT_NE(library, nullptr) << dlerror();
+  const uintptr_t address = AddressIn(library);
+  const std::string directory = std::filesystem::temp_directory_path() / ("memtrace root " + std::to_string(getpid()));
+  std::filesystem::create_directory(directory);
+  int ready[2];
+  ASSERT_EQ(pipe(ready), 0);
+  // The child must not know the module yet, and needs what the parent knows about it.
+  static Module* expected =
+      static_cast<Module*>(mmap(nullptr, sizeof(Module), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  const pid_t child = fork();
+  if (child == 0) {
+    char byte;
+    if (read(ready[0], &byte, 1) != 1) _exit(6);
+    FindWithoutProc(directory, address, *expected);
+  }
+  const int index = FindModule(address);
+  ASSERT_NE(index, format::kNoModule);
+  std::memcpy(static_cast<void*>(expected), &ModuleAt(static_cast<uint32_t>(index)), sizeof(Module));
+  ASSERT_EQ(write(ready[1], "x", 1), 1);
+  int status = -1;
+  waitpid(child, &status, 0);
+  std::filesystem::remove(directory);
+  dlclose(library);
+  ForgetUnloadedModules();
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 77) GTEST_SKIP() << "chroot needs privileges";
+  EXPECT_EQ(status, 0);
 }
 
 TEST(UnwindElf, RefusesBrokenHeaders) {

