@@ -72,8 +72,8 @@ class Writer {
   // A split moves blocks upwards, from buckets or their overflow to a new last bucket or its overflow. So the live table is
   // copied upwards, and the overflow before and after it; what refers to nothing else comes before what is referred to.
   bool WriteChunks() {
-    constexpr uint32_t kCopyOrdinals = 1u << 20;  // out of the way of the second copy's
-    return Copy(ChunkKind::kOverflow, kCopyOrdinals) && Copy(ChunkKind::kLive) && Copy(ChunkKind::kOverflow) &&
+    const uint32_t copy_ordinals = source_.max_chunks;  // out of the way of the second copy's, and below the snapshot's max_chunks
+    return Copy(ChunkKind::kOverflow, copy_ordinals) && Copy(ChunkKind::kLive) && Copy(ChunkKind::kOverflow) &&
            Copy(ChunkKind::kThread) && Copy(ChunkKind::kColumn) && Copy(ChunkKind::kSite) && Copy(ChunkKind::kNode) &&
            Copy(ChunkKind::kModule);
   }

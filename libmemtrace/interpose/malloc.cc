@@ -10,11 +10,10 @@ namespace memtrace::interpose {
 bool NoteFreeSlowly(void* block) {
   if (block == nullptr) return true;
   if (IsBootstrap(block)) return false;
-  if (!IsNested()) {
-    core::Freed(block);
-    return true;
-  }
-  return core::t_state.in_real != 0 || !core::DeferFree(block);
+  if (core::t_state.in_memtrace != 0) return !core::DeferFree(block);
+  // Also inside a real call: a block that is recorded is the program's, so a signal handler frees it.
+  core::Freed(block);
+  return true;
 }
 
 namespace {
