@@ -1,8 +1,6 @@
 """With MEMTRACE_SAMPLE=1 and one thread every total equals an independent count, to the byte."""
 
 import json
-import os
-import unittest
 
 import harness
 
@@ -25,19 +23,19 @@ class Exactness(harness.Case):
             counted[key] += start[key]
         self.assertEqual(report["totals"], counted)
 
-    def all_seeds(self, name, env=None):
-        program = harness.program(name)
-        if name.endswith(".musl") and not os.path.exists(program):
-            self.skipTest("there is no musl-gcc: package musl-tools")
+    def all_seeds(self, program, env=None):
         for seed in SEEDS:
             with self.subTest(seed=seed):
                 self.assert_equals_own_count(program, seed, env)
 
     def test_malloc_family(self):
-        self.all_seeds("malloc_family")
+        self.all_seeds(harness.program("malloc_family"))
 
     def test_malloc_family_under_musl(self):
-        self.all_seeds("malloc_family.musl")
+        self.all_seeds(self.musl_program("malloc_family"))
+
+    def test_operator_new(self):
+        self.all_seeds(harness.program("operator_new"))
 
 
 if __name__ == "__main__":

@@ -118,6 +118,12 @@ class Case(unittest.TestCase):
                 return
         self.fail(f"the program ended without {line!r}: {process.stderr.read()}")
 
+    def musl_program(self, name):
+        path = program(name + ".musl")
+        if not os.path.exists(path):
+            self.skipTest("there is no musl-gcc: package musl-tools")
+        return path
+
     # --- What was recorded ---
 
     def files(self, ending="", of=None, directory=None):
