@@ -140,8 +140,8 @@ LiveBucket* LiveTable::Extend(LiveBucket* last) {
   return Overflow(index);
 }
 
-// Tries the home bucket of `hash`, with its chain if `chain`. Returns false when there was no room (*full) or no lock.
-bool LiveTable::InsertInto(uint32_t hash, const LiveBlock& block, bool chain, bool* full) {
+// Tries the home bucket of `hash` as far as `reach` says. Returns false when there was no room (*full) or no lock.
+bool LiveTable::InsertInto(uint32_t hash, const LiveBlock& block, Reach reach, bool* full) {
   for (;;) {
     const uint32_t count = Load(recording_->header().live_buckets, std::memory_order_acquire);
     const uint32_t index = IndexOf(hash, count);
@@ -155,10 +155,11 @@ bool LiveTable::InsertInto(uint32_t hash, const LiveBlock& block, bool chain, bo
     }
     LiveBucket* bucket = home;
     int slot = EmptySlot(*bucket);
-    while (slot < 0 && chain) {
+    while (slot < 0 && reach != Reach::kHome) {
       LiveBucket* next = Next(*bucket);
-      bucket = next != nullptr ? next : Extend(bucket);
-      if (bucket == nullptr) break;
+      if (next == nullptr && reach == Reach::kExtend) next = Extend(bucket);
+      if (next == nullptr) break;
+      bucket = next;
       slot = EmptySlot(*bucket);
     }
     if (slot >= 0) Fill(bucket, slot, block);
@@ -183,10 +184,16 @@ bool LiveTable::Insert(const LiveBlock& block, LiveBlock* replaced) {
   const int second = UsedSlots(*Bucket(IndexOf(hashes.second, count)));
   const uint32_t better = first <= second ? hashes.first : hashes.second;
   const uint32_t other = first <= second ? hashes.second : hashes.first;
-  bool full = false;
-  if (InsertInto(better, block, /*chain=*/false, &full)) return true;
-  if (full && InsertInto(other, block, /*chain=*/false, &full)) return true;
-  if (full && InsertInto(hashes.first, block, /*chain=*/true, &full)) return true;
+  // Every chain is filled up before one grows: they never shrink, and churn would extend one after the other.
+  const struct {
+    uint32_t hash;
+    Reach reach;
+  } attempts[] = {{better, Reach::kHome}, {other, Reach::kHome}, {better, Reach::kChain}, {other, Reach::kChain},
+                  {better, Reach::kExtend}};
+  bool full = true;
+  for (const auto& attempt : attempts) {
+    if (full && InsertInto(attempt.hash, block, attempt.reach, &full)) return true;
+  }
   recording_->CountDrop(full ? format::Drop::kTableFull : format::Drop::kBusy);
   return false;
 }
@@ -302,7 +309,7 @@ void LiveTable::Thin(const format::Rate* rates, uint32_t index, uint64_t* droppe
       for (int slot = 0; slot < kSlots; ++slot) {
         if (bucket->keys[slot] == 0) continue;
         LiveBlock block = ReadSlot(*bucket, slot);
-        if (block.rate == index) continue;
+        if (rates[block.rate].bytes >= rates[index].bytes) continue;  // as coarse already: sampled on the brink
         const double before = format::Probability(block.size, rates[block.rate].bytes);
         const double after = format::Probability(block.size, rates[index].bytes);
         const format::Weight old = format::WeightOf(block.size, rates[block.rate].bytes);

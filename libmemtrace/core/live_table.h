@@ -41,7 +41,7 @@ class LiveTable {
   bool Take(uint64_t address, LiveBlock* block);
   // Adds buckets until `entries` fit well. A few at a time, by one thread at a time; others go on.
   void GrowFor(uint64_t entries);
-  // Re-weighs every block to rates[index], which is coarser than all before: a block stays with the probability that it would have
+  // Re-weighs every block of a finer rate to rates[index]: a block stays with the probability that it would have
   // been sampled with now. *bytes and *count_q16: the change of the sums of weights.
   void Thin(const format::Rate* rates, uint32_t index, uint64_t* dropped, int64_t* bytes, int64_t* count_q16);
   // Slots that the table could have if the whole rest of the file were given to it.
@@ -57,7 +57,8 @@ class LiveTable {
   format::LiveBucket* Bucket(uint32_t index) const;
   format::LiveBucket* Overflow(uint32_t index) const;
   format::LiveBucket* Next(const format::LiveBucket& bucket) const;
-  bool InsertInto(uint32_t hash, const LiveBlock& block, bool chain, bool* full);
+  enum class Reach { kHome, kChain, kExtend };  // the home bucket; its overflow buckets too; one more of them if need be
+  bool InsertInto(uint32_t hash, const LiveBlock& block, Reach reach, bool* full);
   bool FindSlot(uint64_t address, uint32_t count, Place* place) const;
   format::LiveBucket* Extend(format::LiveBucket* last);
   bool CopyLeaving(uint32_t source, uint32_t count, format::LiveBucket* target);
