@@ -149,8 +149,7 @@ void CountFreed(ThreadState* thread, const LiveBlock& block) {
   Bump(buffer->free_count_q16, weight.count_q16);
   Bump(buffer->free_bytes, weight.bytes);
   AddLive(buffer, -static_cast<int64_t>(weight.bytes), -static_cast<int64_t>(weight.count_q16));
-  ThreadCounters(p.recording.header(), buffer, &p.shared)
-      .CountFree(block.node, weight, now > birth ? now - birth : 0, temporary);
+  p.sites.CountFree(Scratch(buffer)->index, block.node, weight, now > birth ? now - birth : 0, temporary);
   CountEntry(buffer, -1);
 }
 
@@ -179,7 +178,7 @@ void Enter(ThreadState* thread, const LiveBlock& block) {
   Bump(buffer->alloc_count_q16, weight.count_q16);
   Bump(buffer->alloc_bytes, weight.bytes);
   Bump(buffer->samples, uint64_t{1});
-  ThreadCounters(p.recording.header(), buffer, &p.shared).CountAllocation(block.node, weight, work);
+  p.sites.CountAllocation(Scratch(buffer)->index, block.node, weight, work);
   AddLive(buffer, static_cast<int64_t>(weight.bytes), static_cast<int64_t>(weight.count_q16));
   CountEntry(buffer, +1);
 }
@@ -217,21 +216,24 @@ class Stay {
  private:
   void WorkOff() {
     if (idle()) return;
-    const format::Header& h = g_process.recording.header();
-    format::DeferredEvent* events = DeferredEvents(thread_->buffer, h.thread_sites, h.thread_columns);
-    // A handler may add one more after each look; it never runs while another of this thread does.
-    for (uint32_t i = 0; i < Load(thread_->buffer->deferred_count); ++i) {
-      const format::DeferredEvent event = events[i];
-      if (event.size != format::kUnknown) {
-        Enter(thread_, {event.address, event.size, format::kUnknownSite,
-                        format::EncodeBirth(WorkNow(*thread_->buffer)), 0});
-        continue;
-      }
-      LiveBlock block;
-      if (TakeOut(event.address, &block)) CountFreed(thread_, block);
-      g_process.surroundings.release(reinterpret_cast<void*>(event.address));
+    const format::DeferredEvent* events = DeferredEvents(thread_->buffer);
+    // A handler may add one more after each look, also after the last: the count goes back to zero only if it is what was worked off.
+    uint32_t done = 0;
+    uint32_t count = Load(thread_->buffer->deferred_count);
+    while (done < count) {
+      for (; done < count; ++done) WorkOff(events[done]);
+      Atomic(thread_->buffer->deferred_count).compare_exchange_strong(count, 0, std::memory_order_relaxed);
     }
-    Store(thread_->buffer->deferred_count, uint32_t{0});
+  }
+
+  void WorkOff(const format::DeferredEvent& event) {
+    if (event.size != format::kUnknown) {
+      Enter(thread_, {event.address, event.size, format::kUnknownSite, format::EncodeBirth(WorkNow(*thread_->buffer)), 0});
+      return;
+    }
+    LiveBlock block;
+    if (TakeOut(event.address, &block)) CountFreed(thread_, block);
+    g_process.surroundings.release(reinterpret_cast<void*>(event.address));
   }
 
   ThreadState* thread_;
@@ -241,14 +243,13 @@ bool Defer(uint64_t address, uint64_t size) {
   format::ThreadBuffer* buffer = t_state.buffer;
   const Process& p = g_process;
   if (buffer == nullptr || p.mode.load(std::memory_order_acquire) != Mode::kOn || InForkedChild()) return false;
-  const format::Header& h = p.recording.header();
   const uint32_t index = buffer->deferred_count;
   if (index >= format::kDeferredEvents) {
     Bump(size == format::kUnknown ? buffer->dropped_frees : buffer->dropped_allocations, uint64_t{1});
     p.recording.CountDrop(format::Drop::kReentered);
     return false;
   }
-  DeferredEvents(buffer, h.thread_sites, h.thread_columns)[index] = {address, size, 0, 0};
+  DeferredEvents(buffer)[index] = {address, size, 0, 0};
   Store(buffer->deferred_count, index + 1, std::memory_order_release);
   return true;
 }

@@ -24,11 +24,6 @@ namespace {
 using rt::Address;
 using rt::Syscall;
 
-// Tables of a thread buffer. In exact mode the caches matter, in sampled mode the size does.
-constexpr uint32_t kExactSites = 256;
-constexpr uint32_t kExactColumns = 512;
-constexpr uint32_t kSampledSites = 16;
-constexpr uint32_t kSampledColumns = 32;
 // Names that are tried when a recording of this process began in the same second (exec).
 constexpr int kNameAttempts = 10;
 
@@ -97,12 +92,11 @@ int PublishRecording(uint64_t start_ns) {
 int OpenRecording(const char* directory, const Identity& identity, format::Origin origin) {
   Process& p = g_process;
   const bool exact = p.options.sample == config::Sample::kExact;
-  int result = p.recording.Create(directory, {p.options.max_bytes, exact ? kExactSites : kSampledSites,
-                                              exact ? kExactColumns : kSampledColumns});
+  int result = p.recording.Create(directory, p.options.max_bytes);
   if (result == 0) {
     format::Header& h = p.recording.header();
     DescribeProcess(&h, identity, origin);
-    const bool opened = p.stacks.Open(&p.recording) && p.live.Open(&p.recording) && p.shared.Open(&p.recording);
+    const bool opened = p.stacks.Open(&p.recording) && p.live.Open(&p.recording) && p.sites.Open(&p.recording);
     RecordIdentity(&p.recording, p.cgroup, p.options.store_command);
     if (!p.recording.fully_locked()) p.recording.RaiseFlag(format::kFlagUnlocked);
     result = opened ? PublishRecording(h.start_ns) : -ENOSPC;
@@ -204,7 +198,7 @@ void BecomeChild() {
   p.recording.ForgetInChild();
   p.stacks.ForgetInChild();
   p.live.ForgetInChild();
-  p.shared.ForgetInChild();
+  p.sites.ForgetInChild();
   g_filter.Clear();
   unwind::ResetAfterFork();
   for (rt::Lock* lock : {&p.module_lock, &p.rate_lock, &p.attach_lock, &p.timeline_lock}) lock->Reset();

@@ -7,10 +7,10 @@
 #include <cstdint>
 
 #include "libmemtrace/config/options.h"
-#include "libmemtrace/core/counters.h"
 #include "libmemtrace/core/filter.h"
 #include "libmemtrace/core/live_table.h"
 #include "libmemtrace/core/recording.h"
+#include "libmemtrace/core/site_table.h"
 #include "libmemtrace/core/stack_table.h"
 #include "libmemtrace/core/thread_state.h"
 #include "libmemtrace/rt/cgroup.h"
@@ -48,7 +48,7 @@ struct Process {
   Recording recording;
   StackTable stacks;
   LiveTable live;
-  SharedCounters shared;
+  SiteTable sites;
   std::atomic<uint64_t> live_entries{0};  // in the live table, give or take 64 per thread
   rt::Lock module_lock;
   rt::Lock rate_lock;

@@ -48,7 +48,7 @@ uint64_t AddressBudget(uint64_t wanted) {
 
 }  // namespace
 
-int Recording::Create(const char* directory, const Geometry& geometry) {
+int Recording::Create(const char* directory, uint64_t max_bytes) {
   rt::TextBuilder(directory_, sizeof(directory_)).Add(directory);
   rt::TextBuilder(path_, sizeof(path_))
       .Add(directory)
@@ -62,7 +62,7 @@ int Recording::Create(const char* directory, const Geometry& geometry) {
   fd_ = IsError(moved) ? fd : static_cast<int>(moved);
   if (fd_ != fd) rt::Close(fd);
 
-  max_bytes_ = RoundUp(AddressBudget(geometry.max_bytes), kChunkBytes);
+  max_bytes_ = RoundUp(AddressBudget(max_bytes), kChunkBytes);
   max_chunks_ = static_cast<uint32_t>(max_bytes_ / kChunkBytes);
   chunk_limit_ = max_chunks_;
   constexpr uint64_t kTimelineOffset = 4096;
@@ -91,9 +91,7 @@ int Recording::Create(const char* directory, const Geometry& geometry) {
   h.timeline_capacity = kTimelinePoints;
   h.directory_offset = directory_offset;
   h.timeline_offset = kTimelineOffset;
-  h.thread_sites = geometry.thread_sites;
-  h.thread_columns = geometry.thread_columns;
-  h.thread_buffer_bytes = format::ThreadBufferBytes(geometry.thread_sites, geometry.thread_columns);
+  h.thread_buffer_bytes = format::kThreadBufferBytes;
   h.page_bytes = static_cast<uint32_t>(rt::PageBytes());
   h.state = static_cast<uint32_t>(format::State::kRunning);
   return 0;

@@ -34,18 +34,12 @@ void Bump(T& word, T by) {
   Store(word, static_cast<T>(word + by));
 }
 
-struct Geometry {
-  uint64_t max_bytes;
-  uint32_t thread_sites;    // power of two
-  uint32_t thread_columns;  // power of two
-};
-
 class Recording {
  public:
   // Makes the file under a temporary name in `directory`, maps it and fills the part of the header
   // that describes the layout. Returns 0 or a negative error number. The caller fills in the rest of
   // the header and calls Publish.
-  int Create(const char* directory, const Geometry& geometry);
+  int Create(const char* directory, uint64_t max_bytes);
   // Gives the file its name; never replaces another file. Returns 0 or a negative error number (-EEXIST: choose
   // another name).
   int Publish(const char* name);

@@ -14,11 +14,12 @@ bool IsDead(uint32_t tid) {
   return rt::Syscall(__NR_tgkill, rt::ProcessId(), static_cast<long>(tid), 0) == -ESRCH;
 }
 
-bool GiveScratch(format::ThreadBuffer* buffer, uint32_t tid, uint32_t depth) {
+bool GiveScratch(format::ThreadBuffer* buffer, uint32_t index, uint32_t tid, uint32_t depth) {
   if (buffer->scratch == 0) {
     void* memory = rt::MapAnonymous(sizeof(ThreadScratch) + depth * sizeof(unwind::Frame));
     if (memory == nullptr) return false;
     buffer->scratch = reinterpret_cast<uintptr_t>(memory);
+    Scratch(buffer)->index = index;
   }
   Scratch(buffer)->is_main_thread = tid == static_cast<uint32_t>(rt::ProcessId());
   return true;
@@ -27,32 +28,33 @@ bool GiveScratch(format::ThreadBuffer* buffer, uint32_t tid, uint32_t depth) {
 }  // namespace
 
 format::ThreadBuffer* ThreadBufferAt(const Recording& recording, uint32_t index) {
-  const uint32_t bytes = recording.header().thread_buffer_bytes;
-  const auto per_chunk = static_cast<uint32_t>(format::kChunkBytes / bytes);
-  uint8_t* chunk = recording.Chunk(format::ChunkKind::kThread, index / per_chunk);
-  return reinterpret_cast<format::ThreadBuffer*>(chunk + uint64_t{index % per_chunk} * bytes);
+  constexpr uint32_t kBytes = format::kThreadBufferBytes;
+  constexpr auto kPerChunk = static_cast<uint32_t>(format::kChunkBytes / kBytes);
+  uint8_t* chunk = recording.Chunk(format::ChunkKind::kThread, index / kPerChunk);
+  return reinterpret_cast<format::ThreadBuffer*>(chunk + uint64_t{index % kPerChunk} * kBytes);
 }
 
 format::ThreadBuffer* ClaimThreadBuffer(Recording* recording, uint32_t tid, uint32_t depth) {
   format::Header& h = recording->header();
-  const auto per_chunk = static_cast<uint32_t>(format::kChunkBytes / h.thread_buffer_bytes);
+  constexpr auto kPerChunk = static_cast<uint32_t>(format::kChunkBytes / format::kThreadBufferBytes);
   const uint32_t count = h.thread_count;
-  const bool can_extend = count < recording->ChunkCount(format::ChunkKind::kThread) * per_chunk ||
+  const bool can_extend = count < recording->ChunkCount(format::ChunkKind::kThread) * kPerChunk ||
                           recording->AddChunk(format::ChunkKind::kThread) >= 0;
   static std::atomic<uint32_t> hand{0};
   const uint32_t looks = can_extend && count > kLooks ? kLooks : count;
   for (uint32_t i = 0; i < looks; ++i) {
-    format::ThreadBuffer* buffer = ThreadBufferAt(*recording, hand.fetch_add(1, std::memory_order_relaxed) % count);
+    const uint32_t index = hand.fetch_add(1, std::memory_order_relaxed) % count;
+    format::ThreadBuffer* buffer = ThreadBufferAt(*recording, index);
     // A thread with our own id can only be one that died before us.
     if (buffer->owner_tid != tid && !IsDead(buffer->owner_tid)) continue;
-    if (!GiveScratch(buffer, tid, depth)) return nullptr;
+    if (!GiveScratch(buffer, index, tid, depth)) return nullptr;
     Store(buffer->owner_tid, tid);
     return buffer;
   }
   if (!can_extend) return nullptr;
   Store(h.thread_count, count + 1, std::memory_order_release);
   format::ThreadBuffer* buffer = ThreadBufferAt(*recording, count);
-  if (!GiveScratch(buffer, tid, depth)) return nullptr;
+  if (!GiveScratch(buffer, count, tid, depth)) return nullptr;
   Store(buffer->owner_tid, tid);
   return buffer;
 }

@@ -13,6 +13,7 @@ namespace memtrace::core {
 // Private memory beside a thread buffer; its address is in ThreadBuffer::scratch.
 struct ThreadScratch {
   uint64_t random;  // state of the thread's generator
+  uint32_t index;   // of the buffer
   bool is_main_thread;
   int32_t pending_entries;  // change of the live table's content, not yet in Process::live_entries
   // options.depth of them
@@ -25,6 +26,10 @@ format::ThreadBuffer* ClaimThreadBuffer(Recording* recording, uint32_t tid, uint
 
 // The `index`-th buffer, index < header.thread_count.
 format::ThreadBuffer* ThreadBufferAt(const Recording& recording, uint32_t index);
+
+inline format::DeferredEvent* DeferredEvents(format::ThreadBuffer* buffer) {
+  return reinterpret_cast<format::DeferredEvent*>(buffer + 1);
+}
 
 inline ThreadScratch* Scratch(format::ThreadBuffer* buffer) {
   return reinterpret_cast<ThreadScratch*>(static_cast<uintptr_t>(buffer->scratch));

@@ -36,8 +36,8 @@ enum class ChunkKind : uint8_t {
   kNode = 1,      // Node: the stack table
   kLive = 2,      // LiveBucket: the live table
   kOverflow = 3,  // LiveBucket: chained behind full buckets of the live table
-  kSite = 4,      // SiteCell: shared site counters; cells of one node add up
-  kColumn = 5,    // ColumnCell: shared columns of sites; cells of one key add up
+  kSite = 4,      // SiteCell: counters of sites
+  kColumn = 5,    // ColumnCell: columns that do not fit into their site's cell
   kThread = 6,    // thread buffers, header.thread_buffer_bytes each
   kModule = 7,    // Module
   kBlob = 8,      // a byte stream of blobs, see blob.h
@@ -119,8 +119,6 @@ struct Header {
   uint64_t directory_offset;
   uint64_t timeline_offset;
   uint32_t thread_buffer_bytes;
-  uint32_t thread_sites;    // SiteCells in a thread buffer
-  uint32_t thread_columns;  // ColumnCells in a thread buffer
   uint32_t machine;         // ELF e_machine
   uint32_t page_bytes;
   uint32_t libc;            // Libc

@@ -72,15 +72,14 @@ constexpr uint64_t DecodeBirth(uint32_t birth) {
   return uint64_t{birth & ((1u << kBirthMantissaBits) - 1)} << (birth >> kBirthMantissaBits);
 }
 
-// Counters of one site (the node of the allocating call). Cells of one node, in the shared
-// table and in all thread buffers, add up; single cells may wrap below zero.
+// Counters of one site (the node of the allocating call) as one thread counted them: only the owner of thread buffer `writer`
+// changes the cell, so no line is shared. Cells of one node add up; a single one may wrap below zero.
 //
-// peak_bytes are the site's live bytes at the process's peak: valid if peak_epoch equals
-// Header::peak_epoch; otherwise the site has not changed since the peak, and they are
-// alloc_bytes - free_bytes.
+// peak_bytes are the cell's live bytes at the process's peak: valid if peak_epoch equals Header::peak_epoch;
+// otherwise the cell has not changed since the peak, and they are alloc_bytes - free_bytes.
 struct SiteCell {
-  uint32_t node;  // 0: empty in a table; the unknown site is kUnknownSite
-  uint32_t lock;
+  uint32_t node;    // 0: empty. Stored together with `writer`, first of all
+  uint32_t writer;  // index of a thread buffer
   uint64_t alloc_count_q16;
   uint64_t alloc_bytes;
   uint64_t free_count_q16;
@@ -88,14 +87,22 @@ struct SiteCell {
   uint64_t temporary_count_q16;  // freed with no allocation of that thread in between
   uint64_t peak_bytes;
   uint64_t peak_epoch;
+  // The first columns that the site needs: column + 1 in the high 8 bits, bytes in the low 56; 0 is empty. The rest
+  // are ColumnCells.
+  uint64_t columns[8];
 };
-static_assert(sizeof(SiteCell) == 64);
+static_assert(sizeof(SiteCell) == 128);
 inline constexpr uint32_t kSitesPerChunk = kChunkBytes / sizeof(SiteCell);
-// Stands for blocks whose stack is not known.
+// Stands for blocks whose stack is not known, and for sites that the table has no room for.
 inline constexpr uint32_t kUnknownSite = 0xffffffff;
+inline constexpr int kColumnShift = 56;
+inline constexpr uint64_t kColumnBytesMask = (uint64_t{1} << kColumnShift) - 1;
+constexpr uint64_t InlineColumn(int column, uint64_t bytes) {
+  return static_cast<uint64_t>(column + 1) << kColumnShift | bytes;
+}
 
 // One number of a site: bytes that died at an age, or bytes allocated in an octave of the
-// work clock. key == 0: empty. Cells of one key add up.
+// work clock. key == 0: empty. Cells of one key, and the inline columns of SiteCells, add up.
 struct ColumnCell {
   uint64_t key;
   uint64_t bytes;
@@ -121,8 +128,7 @@ constexpr uint64_t ColumnKey(uint32_t node, int column) {
 constexpr uint32_t ColumnNode(uint64_t key) { return static_cast<uint32_t>(key); }
 constexpr int ColumnIndex(uint64_t key) { return static_cast<int>(key >> 32) - 1; }
 
-// What a thread counts, alone, without locks. Followed by SiteCell[header.thread_sites],
-// ColumnCell[header.thread_columns], and DeferredEvent[kDeferredEvents].
+// What a thread counts, alone, without locks. Followed by DeferredEvent[kDeferredEvents].
 struct ThreadBuffer {
   uint32_t owner_tid;  // 0: never used. A dead owner's buffer is taken over and counts on
   uint32_t deferred_count;
@@ -158,10 +164,8 @@ struct DeferredEvent {
 static_assert(sizeof(DeferredEvent) == 24);
 inline constexpr uint32_t kDeferredEvents = 16;
 
-constexpr uint32_t ThreadBufferBytes(uint32_t sites, uint32_t columns) {
-  return static_cast<uint32_t>(sizeof(ThreadBuffer) + sites * sizeof(SiteCell) + columns * sizeof(ColumnCell) +
-                               kDeferredEvents * sizeof(DeferredEvent));
-}
+inline constexpr uint32_t kThreadBufferBytes = sizeof(ThreadBuffer) + kDeferredEvents * sizeof(DeferredEvent);
+static_assert(kThreadBufferBytes == 512);
 
 // A mapped ELF file, or a range of executable memory without a file. Addresses are those of
 // the process. A module that was unloaded keeps its record; the next one at the same place

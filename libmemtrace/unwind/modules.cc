@@ -32,6 +32,8 @@ constexpr uint64_t kMaxPages = (1 << 27) - 1;
 constinit std::atomic<uint64_t> g_anonymous[kAnonymousRanges] = {};
 constinit std::atomic<int> g_anonymous_count{0};
 constinit std::atomic<uint64_t> g_anonymous_since{0};
+// Rules without a module may be in the cache.
+constinit std::atomic<bool> g_has_orphans{false};
 
 Module& At(uint32_t index) {
   return g_chunks[index / kChunkModules].load(std::memory_order_relaxed)[index % kChunkModules];
@@ -228,7 +230,8 @@ uint16_t Append(Module* module) {
   module->first_seen = rt::NowNanoseconds(rt::Clock::kRealtime);
   const auto index = static_cast<uint16_t>(g_count.load(std::memory_order_relaxed));
   g_count.store(index + 1u, std::memory_order_release);
-  RuleCache::EraseModules(HasNoModule);  // there may have been JIT code at the same place
+  // There may have been JIT code at the same place.
+  if (g_has_orphans.exchange(false, std::memory_order_relaxed)) RuleCache::EraseModules(HasNoModule);
   return index;
 }
 
@@ -272,10 +275,11 @@ void MarkSeen(const Mapping& mapping, uint32_t count, uint8_t* seen) {
 
 Code FindCode(uintptr_t pc, uint16_t* module) {
   *module = format::kNoModule;
-  Code code;
   if (FindKnown(pc, module)) return Code::kModule;
-  if (FindAnonymous(pc, &code)) return code;
-  return IsMapped(pc) ? Discover(pc, module) : Code::kNone;
+  Code code = Code::kNone;
+  if (!FindAnonymous(pc, &code) && IsMapped(pc)) code = Discover(pc, module);
+  if (code == Code::kAnonymous) g_has_orphans.store(true, std::memory_order_relaxed);
+  return code;
 }
 
 int FindModule(uintptr_t pc) {

@@ -1,4 +1,4 @@
-// Cells of sites and columns: the shared tables and all thread buffers, added up.
+// Cells of sites and columns, and the thread buffers, added up.
 #include <algorithm>
 #include <cstring>
 #include <span>
@@ -25,16 +25,18 @@ class CounterSums {
     site.temporary_count_q16 += cell.temporary_count_q16;
     const bool stamped = cell.peak_epoch == profile_.header.peak_epoch;
     site.peak_bytes += stamped ? cell.peak_bytes : cell.alloc_bytes - cell.free_bytes;
+    for (const uint64_t column : cell.columns) {
+      if (column != 0) AddColumn(cell.node, column >> format::kColumnShift, column & format::kColumnBytesMask);
+    }
   }
 
-  void AddColumn(const format::ColumnCell& cell) {
-    if (cell.key == 0) return;
-    const uint64_t number = cell.key >> 32;  // column + 1; ColumnIndex() is for keys that are whole
+  // `number` is column + 1.
+  void AddColumn(uint32_t node, uint64_t number, uint64_t bytes) {
     if (number == 0 || number > 2 * format::kOctaves) {
       profile_.losses.Add("columns of sites");
       return;
     }
-    profile_.columns.push_back({SiteOf(format::ColumnNode(cell.key)), static_cast<uint32_t>(number - 1), cell.bytes});
+    profile_.columns.push_back({SiteOf(node), static_cast<uint32_t>(number - 1), bytes});
   }
 
   // Leaves sites in the order of their nodes, and one entry per column.
@@ -158,25 +160,17 @@ void FinishTotals(const ThreadSums& sums, Profile* profile) {
 void DecodeCounters(const Layout& layout, Profile* profile, std::vector<format::DeferredEvent>* deferred) {
   CounterSums counters(profile);
   layout.VisitAll<format::SiteCell>(ChunkKind::kSite, [&](uint64_t, const auto& cell) { counters.AddSite(cell); });
-  layout.VisitAll<format::ColumnCell>(ChunkKind::kColumn,
-                                      [&](uint64_t, const auto& cell) { counters.AddColumn(cell); });
+  layout.VisitAll<format::ColumnCell>(ChunkKind::kColumn, [&](uint64_t, const auto& cell) {
+    if (cell.key != 0) counters.AddColumn(format::ColumnNode(cell.key), cell.key >> 32, cell.bytes);
+  });
 
   const format::Header& header = layout.header();
-  const uint64_t columns_offset =
-      sizeof(format::ThreadBuffer) + uint64_t{header.thread_sites} * sizeof(format::SiteCell);
-  const uint64_t deferred_offset = columns_offset + uint64_t{header.thread_columns} * sizeof(format::ColumnCell);
   ThreadSums sums;
   const auto decode = [&](std::span<const std::byte> buffer) {
     const auto thread = Load<format::ThreadBuffer>(buffer, 0);
     sums.Add(thread, &profile->totals);
-    for (uint64_t i = 0; i < header.thread_sites; ++i) {
-      counters.AddSite(Load<format::SiteCell>(buffer, sizeof(thread) + i * sizeof(format::SiteCell)));
-    }
-    for (uint64_t i = 0; i < header.thread_columns; ++i) {
-      counters.AddColumn(Load<format::ColumnCell>(buffer, columns_offset + i * sizeof(format::ColumnCell)));
-    }
     for (uint64_t i = 0; i < std::min(thread.deferred_count, format::kDeferredEvents); ++i) {
-      deferred->push_back(Load<format::DeferredEvent>(buffer, deferred_offset + i * sizeof(format::DeferredEvent)));
+      deferred->push_back(Load<format::DeferredEvent>(buffer, sizeof(thread) + i * sizeof(format::DeferredEvent)));
     }
   };
 

@@ -53,11 +53,7 @@ void Layout::CheckGeometry(Losses* losses) {
     losses->Add("damaged header fields (timeline_capacity)");
     header_.timeline_capacity = format::kMaxTimelinePoints;
   }
-  const uint64_t thread_bytes = sizeof(format::ThreadBuffer) +
-                                uint64_t{header_.thread_sites} * sizeof(format::SiteCell) +
-                                uint64_t{header_.thread_columns} * sizeof(format::ColumnCell) +
-                                format::kDeferredEvents * sizeof(format::DeferredEvent);
-  if (header_.thread_buffer_bytes < thread_bytes || header_.thread_buffer_bytes > format::kChunkBytes) {
+  if (header_.thread_buffer_bytes < format::kThreadBufferBytes || header_.thread_buffer_bytes > format::kChunkBytes) {
     losses->Add("thread buffers (the header lies about their size)", std::max(header_.thread_count, 1u));
     header_.thread_count = 0;
   }

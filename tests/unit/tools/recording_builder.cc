@@ -52,10 +52,6 @@ std::vector<std::byte> ThreadBytes(const RecordingBuilder::Thread& thread, const
     offset += reserved;
   };
   put(&buffer, sizeof(buffer), sizeof(buffer));
-  put(thread.sites.data(), thread.sites.size() * sizeof(format::SiteCell),
-      header.thread_sites * sizeof(format::SiteCell));
-  put(thread.columns.data(), thread.columns.size() * sizeof(format::ColumnCell),
-      header.thread_columns * sizeof(format::ColumnCell));
   put(thread.deferred.data(), thread.deferred.size() * sizeof(format::DeferredEvent), 0);
   return bytes;
 }
@@ -82,9 +78,7 @@ RecordingBuilder::RecordingBuilder() : nodes_(1) {
   header_.timeline_offset = 4096;
   header_.directory_offset = 4096 + 64 * sizeof(format::TimelinePoint);
   header_.front_bytes = kChunkBytes;
-  header_.thread_sites = 64;
-  header_.thread_columns = 128;
-  header_.thread_buffer_bytes = format::ThreadBufferBytes(64, 128);
+  header_.thread_buffer_bytes = format::kThreadBufferBytes;
   header_.page_bytes = 4096;
   header_.pid = 4242;
   header_.process_start_ticks = 987654321987654321;
@@ -149,12 +143,12 @@ void RecordingBuilder::AddBlob(format::BlobKind kind, const std::string& name, c
 }
 
 format::SiteCell& RecordingBuilder::ThreadSite(uint32_t node) {
-  for (format::SiteCell& cell : threads_[0].sites) {
+  for (format::SiteCell& cell : sites_) {
     if (cell.node == node) return cell;
   }
   format::SiteCell cell{};
   cell.node = node;
-  return threads_[0].sites.emplace_back(cell);
+  return sites_.emplace_back(cell);
 }
 
 void RecordingBuilder::Allocate(uint64_t address, uint64_t size, uint32_t node) {

@@ -19,8 +19,6 @@ class RecordingBuilder {
  public:
   struct Thread {
     format::ThreadBuffer buffer{};
-    std::vector<format::SiteCell> sites;
-    std::vector<format::ColumnCell> columns;
     std::vector<format::DeferredEvent> deferred;
   };
   static constexpr uint64_t kModuleBase = 0x400000;

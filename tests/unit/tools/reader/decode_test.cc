@@ -148,7 +148,8 @@ TEST(DecodeTest, CellsOfOneNodeAddUpOverThreadsAndMayWrap) {
   cell.alloc_count_q16 = 5 * format::kCountOne;
   cell.peak_epoch = builder.header().peak_epoch;
   cell.peak_bytes = uint64_t{0} - 200;  // this thread freed more than it allocated
-  builder.AddThread().sites.push_back(cell);
+  cell.writer = 1;
+  builder.AddSite(cell);
   const Profile profile = builder.Decode();
   ASSERT_THAT(profile.sites, SizeIs(1));
   EXPECT_EQ(profile.sites[0].alloc_bytes, 1500u);
@@ -174,7 +175,10 @@ TEST(DecodeTest, ColumnsAddUpPerSite) {
   builder.AddColumn(second, 3, 70);
   builder.AddColumn(first, 40, 11);
   builder.AddColumn(second, 3, 30);
-  builder.thread().columns.push_back({format::ColumnKey(second, 3), 1});
+  format::SiteCell cell{};
+  cell.node = second;
+  cell.columns[5] = format::InlineColumn(3, 1);
+  builder.AddSite(cell);
   const Profile profile = builder.Decode();
   ASSERT_THAT(profile.columns, SizeIs(2));
   EXPECT_EQ(profile.sites[profile.columns[0].site].node, first);
@@ -221,7 +225,7 @@ TEST(DecodeTest, IndicesOutsideOfTheTablesAreLosses) {
 
 TEST(DecodeTest, HeaderThatLiesAboutSizesIsCaught) {
   constexpr size_t kFields[] = {offsetof(format::Header, chunk_bytes),         offsetof(format::Header, max_chunks),
-                                offsetof(format::Header, timeline_capacity),   offsetof(format::Header, thread_sites),
+                                offsetof(format::Header, timeline_capacity),
                                 offsetof(format::Header, thread_buffer_bytes), offsetof(format::Header, node_count),
                                 offsetof(format::Header, module_count),        offsetof(format::Header, live_buckets),
                                 offsetof(format::Header, thread_count),        offsetof(format::Header, blob_bytes),

@@ -1,0 +1,125 @@
+#include "libmemtrace/core/site_table.h"
+
+#include <bit>
+
+#include "libmemtrace/rt/random.h"
+
+namespace memtrace::core {
+namespace {
+
+using format::ColumnCell;
+using format::SiteCell;
+
+constexpr uint32_t kProbes = 16;
+
+// The first eight bytes of a cell name what it counts.
+template <typename Cell>
+uint64_t& KeyOf(Cell* cell) {
+  return *reinterpret_cast<uint64_t*>(cell);
+}
+static_assert(offsetof(SiteCell, node) == 0 && offsetof(SiteCell, writer) == 4 && offsetof(ColumnCell, key) == 0);
+static_assert(std::endian::native == std::endian::little);
+
+uint64_t SiteKey(uint32_t writer, uint32_t site) { return uint64_t{writer} << 32 | site; }
+
+// Keeps what the cell held when the peak was reached, before it changes for the first time since.
+void FixPeak(SiteCell* cell, uint64_t peak_epoch) {
+  if (cell->peak_epoch == peak_epoch) return;
+  Store(cell->peak_bytes, cell->alloc_bytes - cell->free_bytes);
+  Store(cell->peak_epoch, peak_epoch);
+}
+
+}  // namespace
+
+bool SiteTable::Open(Recording* recording) {
+  recording_ = recording;
+  sites_.generation.store(0, std::memory_order_relaxed);
+  columns_.generation.store(0, std::memory_order_relaxed);
+  return recording->AddChunk(sites_.kind) == 0 && recording->AddChunk(columns_.kind) == 0;
+}
+
+void SiteTable::ForgetInChild() {
+  sites_.grow_lock.Reset();
+  columns_.grow_lock.Reset();
+}
+
+// Generation g lies in the chunks with ordinals 2^g - 1 to 2^(g+1) - 2.
+bool SiteTable::NextGeneration(Table* table, uint32_t generation) {
+  const rt::LockHolder holder(&table->grow_lock);
+  if (!holder.held()) return false;
+  if (table->generation.load(std::memory_order_acquire) != generation) return true;
+  const uint32_t wanted = (2u << (generation + 1)) - 1;
+  if (recording_->ChunksLeft() < wanted - recording_->ChunkCount(table->kind)) return false;
+  while (recording_->ChunkCount(table->kind) < wanted) {
+    if (recording_->AddChunk(table->kind) < 0) return false;
+  }
+  table->generation.store(generation + 1, std::memory_order_release);
+  return true;
+}
+
+// The cell of `key`, made if need be; nullptr if there is no room.
+template <typename Cell>
+Cell* SiteTable::Claim(Table* table, uint64_t key) {
+  constexpr uint32_t kPerChunk = format::kChunkBytes / sizeof(Cell);
+  for (;;) {
+    const uint32_t generation = table->generation.load(std::memory_order_acquire);
+    const uint32_t mask = (kPerChunk << generation) - 1;
+    const uint32_t first_chunk = (1u << generation) - 1;
+    const auto hash = static_cast<uint32_t>(rt::Mix(key));
+    for (uint32_t probe = 0; probe < kProbes; ++probe) {
+      const uint32_t index = (hash + probe) & mask;
+      uint8_t* chunk = recording_->Chunk(table->kind, first_chunk + index / kPerChunk);
+      Cell* cell = reinterpret_cast<Cell*>(chunk) + index % kPerChunk;
+      uint64_t found = Load(KeyOf(cell));
+      if (found == key) return cell;
+      if (found != 0) continue;
+      if (Atomic(KeyOf(cell)).compare_exchange_strong(found, key, std::memory_order_relaxed) || found == key) return cell;
+    }
+    if (!NextGeneration(table, generation)) return nullptr;
+  }
+}
+
+SiteCell* SiteTable::CellFor(uint32_t writer, uint32_t site) {
+  auto* cell = Claim<SiteCell>(&sites_, SiteKey(writer, site));
+  if (cell == nullptr) {
+    recording_->CountDrop(format::Drop::kSiteTableFull);
+    cell = Claim<SiteCell>(&sites_, SiteKey(writer, format::kUnknownSite));
+  }
+  if (cell != nullptr) FixPeak(cell, Load(recording_->header().peak_epoch));
+  return cell;
+}
+
+void SiteTable::AddColumn(SiteCell* cell, int column, uint64_t bytes) {
+  const uint64_t mark = format::InlineColumn(column, 0);
+  for (uint64_t& slot : cell->columns) {
+    const uint64_t value = slot;
+    if (value != 0 && (value & ~format::kColumnBytesMask) != mark) continue;
+    Store(slot, (value | mark) + bytes);
+    return;
+  }
+  auto* shared = Claim<ColumnCell>(&columns_, format::ColumnKey(cell->node, column));
+  if (shared == nullptr) {
+    recording_->CountDrop(format::Drop::kSiteTableFull);
+    return;
+  }
+  Atomic(shared->bytes).fetch_add(bytes, std::memory_order_relaxed);
+}
+
+void SiteTable::CountAllocation(uint32_t writer, uint32_t site, format::Weight weight, uint64_t work_bytes) {
+  SiteCell* cell = CellFor(writer, site);
+  if (cell == nullptr) return;
+  Bump(cell->alloc_count_q16, weight.count_q16);
+  Bump(cell->alloc_bytes, weight.bytes);
+  AddColumn(cell, format::WorkColumn(work_bytes), weight.bytes);
+}
+
+void SiteTable::CountFree(uint32_t writer, uint32_t site, format::Weight weight, uint64_t age_bytes, bool temporary) {
+  SiteCell* cell = CellFor(writer, site);
+  if (cell == nullptr) return;
+  Bump(cell->free_count_q16, weight.count_q16);
+  Bump(cell->free_bytes, weight.bytes);
+  if (temporary) Bump(cell->temporary_count_q16, weight.count_q16);
+  AddColumn(cell, format::AgeColumn(age_bytes), weight.bytes);
+}
+
+}  // namespace memtrace::core
