@@ -38,14 +38,17 @@ void StackTable::ForgetInChild() {
 }
 
 uint32_t StackTable::Append(uint32_t parent, uint64_t pc_module, uint16_t flags) {
+  // A number is taken only when there is room for its node: it need not be given back, which could hand it out twice.
   uint32_t& node_count = recording_->header().node_count;
-  const uint32_t node = Atomic(node_count).fetch_add(1, std::memory_order_relaxed);
-  while (node / format::kNodesPerChunk >= recording_->ChunkCount(format::ChunkKind::kNode)) {
-    if (recording_->AddChunk(format::ChunkKind::kNode) < 0) {
-      Atomic(node_count).fetch_sub(1, std::memory_order_relaxed);
-      return 0;
+  uint32_t node = Load(node_count);
+  const auto has_room = [this, &node] {
+    return node / format::kNodesPerChunk < recording_->ChunkCount(format::ChunkKind::kNode);
+  };
+  do {
+    while (!has_room()) {
+      if (recording_->AddChunk(format::ChunkKind::kNode) < 0 && !has_room()) return 0;
     }
-  }
+  } while (!Atomic(node_count).compare_exchange_weak(node, node + 1, std::memory_order_relaxed));
   format::Node* fresh = NodeAt(node);
   fresh->parent = parent;
   fresh->depth = static_cast<uint16_t>(parent == 0 ? 1 : NodeAt(parent)->depth + 1);
@@ -61,7 +64,7 @@ void StackTable::GrowIndex() {
   if (used_.load(std::memory_order_relaxed) > old->mask / 2) {
     if (Index* index = NewIndex(slots)) {
       for (uint32_t i = 0; i <= old->mask; ++i) {
-        const uint32_t node = Load(old->slots()[i]);
+        const uint32_t node = Load(old->slots()[i], std::memory_order_acquire);
         if (node == 0) continue;
         const uint32_t hash = Hash(NodeAt(node)->parent, NodeAt(node)->pc_module);
         for (uint32_t probe = 0; probe < kProbes; ++probe) {
