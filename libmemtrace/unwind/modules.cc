@@ -65,8 +65,9 @@ bool FindAnonymous(uintptr_t pc, Code* code) {
     *code = (word & 1) != 0 ? Code::kAnonymous : Code::kNone;
     return true;
   }
+  if (count < kAnonymousRanges) return false;
   *code = Code::kAnonymous;
-  return count == kAnonymousRanges;
+  return true;
 }
 
 void RememberAnonymous(MemoryRange range, bool executable) {
