@@ -7,7 +7,9 @@ import subprocess
 
 import harness
 
-HELD = 100_000  # bytes, by each thread of busy.c
+# Of the 100,000 bytes that each thread of busy.c holds. A snapshot is copied while the threads go on: of blocks that are freed and allocated
+# meanwhile it may miss some.
+SURELY = 90_000
 
 
 class Snapshots(harness.Case):
@@ -51,7 +53,7 @@ class Snapshots(harness.Case):
         process = self.start_busy(4)
         process.send_signal(signal.SIGUSR2)
         self.await_snapshots(process)
-        self.check_snapshot(self.files(".snap")[0], 4 * HELD - 1000)
+        self.check_snapshot(self.files(".snap")[0], 4 * SURELY)
         self.finish(process)
         self.assert_exact(self.report(self.recording()))
 
@@ -60,7 +62,7 @@ class Snapshots(harness.Case):
         self.await_line(process)
         process.send_signal(signal.SIGUSR2)
         self.await_snapshots(process)
-        self.check_snapshot(self.files(".snap")[0], 2 * HELD - 1000)
+        self.check_snapshot(self.files(".snap")[0], 2 * SURELY)
         self.finish(process)
 
     def test_storm_shows_only_whole_snapshots(self):
@@ -70,12 +72,12 @@ class Snapshots(harness.Case):
             process.send_signal(signal.SIGUSR2)
             for path in set(self.files(".snap")) - seen:
                 if len(seen) < 20:  # reading each would take a minute
-                    self.check_snapshot(path, 4 * HELD - 1000)
+                    self.check_snapshot(path, 4 * SURELY)
                 seen.add(path)
         self.await_snapshots(process)
         self.finish(process)
         self.assertLessEqual(len(self.files(".snap")), 200)
-        self.check_snapshot(self.files(".snap")[-1], 4 * HELD - 1000)
+        self.check_snapshot(self.files(".snap")[-1], 4 * SURELY)
         self.assertEqual([path for path in self.files() if not path.endswith((".snap", ".rec"))], [])
         report = self.report(self.recording())
         self.assert_exact(report)
@@ -101,7 +103,7 @@ class Snapshots(harness.Case):
         with open(children, encoding="ascii") as file:
             os.kill(int(file.read().split()[0]), signal.SIGUSR2)
         self.await_snapshots(process)
-        report = self.check_snapshot(self.files(".snap")[0], HELD - 1000)
+        report = self.check_snapshot(self.files(".snap")[0], SURELY)
         self.assertEqual(report["target"]["pid"], 1)
         self.finish(process)
 
