@@ -120,6 +120,7 @@ void Recording::ForgetInChild() {
   table_ = nullptr;
   fd_ = -1;
   locked_bytes_ = 0;
+  read_advice_.store(MADV_NORMAL, std::memory_order_relaxed);
   file_bytes_.store(0, std::memory_order_relaxed);
   for (std::atomic<uint32_t>& count : counts_) count.store(0, std::memory_order_relaxed);
   grow_lock_.Reset();
@@ -155,7 +156,9 @@ bool Recording::MapTail(uint64_t from, uint64_t to) {
   if (fd < 0 || !Reserve(fd, from, to)) return false;
   void* mapped = rt::Map(base_ + from, to - from, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, from);
   if (mapped == nullptr) return false;
-  Syscall(__NR_madvise, Address(mapped), static_cast<long>(to - from), MADV_DONTFORK);
+  for (const int advice : {MADV_DONTFORK, read_advice_.load(std::memory_order_relaxed)}) {
+    Syscall(__NR_madvise, Address(mapped), static_cast<long>(to - from), advice);
+  }
   LockTail(from, to);
   return true;
 }
@@ -174,6 +177,12 @@ bool Recording::Grow(uint64_t bytes) {
   }
   file_bytes_.store(to, std::memory_order_relaxed);
   return true;
+}
+
+void Recording::ReadAround(bool on) {
+  const int advice = on ? MADV_NORMAL : MADV_RANDOM;
+  read_advice_.store(advice, std::memory_order_relaxed);
+  Syscall(__NR_madvise, Address(base_), static_cast<long>(file_bytes()), advice);
 }
 
 uint64_t Recording::used_bytes() const {

@@ -75,7 +75,11 @@ class Recording {
   void CountDrop(format::Drop cause, uint64_t events = 1) const;
   void RaiseFlag(uint32_t flag) const;
   uint64_t locked_bytes() const { return locked_bytes_; }
-  bool fully_locked() const { return locked_bytes_ >= file_bytes(); }
+  uint64_t unlocked_bytes() const { return file_bytes() - locked_bytes_; }
+  bool fully_locked() const { return unlocked_bytes() == 0; }
+  // Whether a fault on a page that was reclaimed reads what lies around it as well, as the kernel does by default: 128 KiB,
+  // on some devices megabytes. On the brink the next reclaim would drop all of it again instead of killing.
+  void ReadAround(bool on);
   // Where the next chunk that is neither the file's nor another's would be written: also the size of a
   // consistent copy.
   uint64_t used_bytes() const;
@@ -98,6 +102,7 @@ class Recording {
   rt::FileIdentity identity_;
   uint64_t locked_bytes_ = 0;
   uint64_t lock_limit_ = 0;
+  std::atomic<int> read_advice_{0};  // MADV_NORMAL or MADV_RANDOM
   std::atomic<uint64_t> file_bytes_{0};
   std::atomic<uint32_t> counts_[format::kChunkKinds] = {};
   rt::Lock grow_lock_;

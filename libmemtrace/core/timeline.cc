@@ -5,6 +5,7 @@
 #include "libmemtrace/core/process.h"
 #include "libmemtrace/core/rate.h"
 #include "libmemtrace/core/snapshot.h"
+#include "libmemtrace/core/thread_buffers.h"
 
 namespace memtrace::core {
 namespace {
@@ -66,17 +67,22 @@ void WatchThresholds(uint64_t percent) {
   }
 }
 
-void WatchBrink(uint64_t percent) {
+// The working set takes the recording's own pages for easy prey, which is what must not come true.
+void WatchBrink(const rt::MemoryUse& use, uint64_t working_set_bytes) {
   Process& p = g_process;
   format::Header& h = p.recording.header();
+  const uint64_t with_ours = working_set_bytes + p.recording.unlocked_bytes();
+  const uint64_t percent = (with_ours < use.usage_bytes ? with_ours : use.usage_bytes) / (use.limit_bytes / 100);
   if (!p.brink && percent >= kBrinkPercent && !p.recording.fully_locked()) {
     const uint64_t current = h.rates[Load(h.rate_index)].bytes;
     p.brink = true;
     p.rate_before_brink = current;
     if (h.brink_since_ns == 0) h.brink_since_ns = rt::NowNanoseconds(rt::Clock::kRealtime);
+    p.recording.ReadAround(false);
     if (current < kBrinkRate) ChangeRate(kBrinkRate, format::RateReason::kBrink);
   } else if (p.brink && percent < kOffBrinkPercent) {
     p.brink = false;
+    p.recording.ReadAround(true);
     if (h.rates[Load(h.rate_index)].reason == static_cast<uint32_t>(format::RateReason::kBrink)) {
       ChangeRate(p.rate_before_brink, format::RateReason::kBrink);
     }
@@ -93,6 +99,19 @@ rt::MemoryUse ReadUse() {
   return use;
 }
 
+// With what threads keep to themselves: a program of one thread never flushes it.
+void CountLive(const format::Header& h, TimelinePoint* point) {
+  uint64_t bytes = LiveBytes();
+  uint64_t count_q16 = Load(h.live_count_q16);
+  for (uint32_t i = 0; i < Load(h.thread_count, std::memory_order_acquire); ++i) {
+    const format::ThreadBuffer* buffer = ThreadBufferAt(g_process.recording, i);
+    bytes += static_cast<uint64_t>(Load(buffer->pending_live_bytes));
+    count_q16 += static_cast<uint64_t>(Load(buffer->pending_live_count_q16));
+  }
+  point->live_bytes = static_cast<int64_t>(bytes) > 0 ? bytes : 0;
+  point->live_blocks = static_cast<int64_t>(count_q16) > 0 ? count_q16 >> format::kCountShift : 0;
+}
+
 void StorePoint(const rt::MemoryUse& use) {
   Process& p = g_process;
   if (!p.timeline_lock.TryAcquire()) return;  // a signal handler in the middle of another point
@@ -102,8 +121,7 @@ void StorePoint(const rt::MemoryUse& use) {
   Store(h.last_event_ns, now);
   if (TimelinePoint* point = FreeSlot(&h, points)) {
     point->work_bytes = Load(h.work_bytes);
-    point->live_bytes = LiveBytes();
-    point->live_blocks = Load(h.live_count_q16) >> format::kCountShift;
+    CountLive(h, point);
     point->cgroup_usage_bytes = use.usage_bytes;
     point->cgroup_working_set_bytes = use.WorkingSetBytes();
     point->cgroup_limit_bytes = use.limit_bytes;
@@ -132,9 +150,8 @@ void CheckTimeline(const format::ThreadBuffer& buffer, uint64_t allocated_bytes)
   if (use.limit_bytes != kUnknown && use.limit_bytes >= 100) {
     const uint64_t used = use.inactive_file_bytes != kUnknown ? use.WorkingSetBytes() : use.usage_bytes;
     if (used != kUnknown && (use.inactive_file_bytes != kUnknown || use.usage_bytes < use.limit_bytes / 100 * kStatPercent)) {
-      const uint64_t percent = used / (use.limit_bytes / 100);
-      WatchBrink(percent);
-      WatchThresholds(percent);
+      WatchBrink(use, used);
+      WatchThresholds(used / (use.limit_bytes / 100));
     }
     p.next_tick_live_bytes.store(live + use.limit_bytes / kTicksPerLimit, std::memory_order_relaxed);
   } else {
