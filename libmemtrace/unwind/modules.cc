@@ -266,7 +266,8 @@ bool IsGone(uint16_t module) {
 void MarkSeen(const Mapping& mapping, uint32_t count, uint8_t* seen) {
   for (uint32_t i = 0; i < count; ++i) {
     const Module& module = At(i);
-    const bool same = module.inode == mapping.inode && module.device == mapping.device;
+    // The vDSO and what was found without /proc have no file to compare.
+    const bool same = module.inode == 0 || (module.inode == mapping.inode && module.device == mapping.device);
     const bool overlaps = mapping.range.begin < module.end && mapping.range.end > module.start;
     if (same && overlaps) seen[i / 8] |= static_cast<uint8_t>(1u << i % 8);
   }

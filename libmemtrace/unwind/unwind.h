@@ -47,8 +47,9 @@ struct Unwound {
 
 // Writes the frames from `start` outwards, at most `capacity`. The frame that `start` describes
 // comes first; the code that runs now must be called from it, directly or not.
-// Stack: at most 3 KiB; 6 KiB where CFI needs registers beside sp and fp.
-// Cost: some nanoseconds a frame; about a microsecond where a pc is seen for the first time.
+// Stack: at most 3 KiB; 300 bytes where all rules are cached.
+// Cost: some 5 ns a frame; half a microsecond where a pc is seen for the first time, or where unwind tables
+// need registers beside sp and fp.
 Unwound Unwind(const Registers& start, const StackLimits& limits, Frame* frames, uint32_t capacity);
 
 }  // namespace memtrace::unwind

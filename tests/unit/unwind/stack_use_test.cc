@@ -13,6 +13,8 @@
 #include "libmemtrace/unwind/rules.h"
 #include "libmemtrace/unwind/unwind.h"
 
+extern "C" void MemtraceFullFrame(void (*body)());
+
 namespace memtrace::unwind {
 namespace {
 
@@ -26,20 +28,22 @@ Unwound g_result;
 uintptr_t g_entry_sp;
 
 void Entry() {
-  const auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
-  g_entry_sp = here;
-  const Registers start{reinterpret_cast<uintptr_t>(&Entry) + 1, here, here};
-  g_result = Unwind(start, CurrentStackLimits(here, true), g_frames, 64);
+  g_entry_sp = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
+  const Registers start{reinterpret_cast<uintptr_t>(__builtin_return_address(0)),
+                        reinterpret_cast<uintptr_t>(__builtin_dwarf_cfa()), *reinterpret_cast<uintptr_t*>(g_entry_sp)};
+  g_result = Unwind(start, CurrentStackLimits(start.sp, true), g_frames, 64);
 }
 
+void EntryInFullFrame() { MemtraceFullFrame(Entry); }
+
 // Bytes of stack below Entry that were written to.
-size_t BytesUsed() {
+size_t BytesUsed(void (*entry)()) {
   std::memset(g_stack, kPaint, sizeof(g_stack));
   getcontext(&g_there);
   g_there.uc_stack.ss_sp = g_stack;
   g_there.uc_stack.ss_size = sizeof(g_stack);
   g_there.uc_link = &g_back;
-  makecontext(&g_there, Entry, 0);
+  makecontext(&g_there, entry, 0);
   swapcontext(&g_back, &g_there);
   size_t untouched = 0;
   while (untouched < sizeof(g_stack) && g_stack[untouched] == kPaint) ++untouched;
@@ -47,10 +51,10 @@ size_t BytesUsed() {
 }
 
 TEST(UnwindStackUse, StaysBelowThreeKilobytes) {
-  const size_t first = BytesUsed();
+  const size_t first = BytesUsed(Entry);
   RuleCache::EraseModules([](uint16_t) { return true; });
-  const size_t new_rules = BytesUsed();
-  const size_t warm = BytesUsed();
+  const size_t new_rules = BytesUsed(Entry);
+  const size_t warm = BytesUsed(Entry);
   RecordProperty("first", static_cast<int>(first));
   RecordProperty("new_rules", static_cast<int>(new_rules));
   RecordProperty("warm", static_cast<int>(warm));
@@ -58,6 +62,15 @@ TEST(UnwindStackUse, StaysBelowThreeKilobytes) {
   EXPECT_LE(first, 3072u) << "with unknown modules";
   EXPECT_LE(new_rules, 3072u);
   EXPECT_LE(warm, 1024u);
+  EXPECT_FALSE(g_result.truncated);
+}
+
+TEST(UnwindStackUse, StaysBelowThreeKilobytesWithAllRegisters) {
+  const size_t used = BytesUsed(EntryInFullFrame);
+  RecordProperty("full", static_cast<int>(used));
+  EXPECT_FALSE(g_result.truncated);
+  EXPECT_GE(g_result.frames, 2u);
+  EXPECT_LE(used, 3072u);
 }
 
 }  // namespace

@@ -23,6 +23,7 @@
 #include "tests/unit/unwind/oracles.h"
 
 extern "C" int unw_backtrace(void** buffer, int size);
+extern "C" void MemtraceFullFrame(void (*body)());
 
 namespace memtrace::unwind {
 namespace {
@@ -98,6 +99,18 @@ TEST(Unwind, ThreadsOnTheirOwnAndOnGivenStacks) {
   pthread_join(thread, nullptr);
   pthread_attr_destroy(&attributes);
   DeepThenCompare(300);
+}
+
+TEST(Unwind, FramesThatNeedMoreThanTwoRegisters) {
+  static OurStack stack;
+  const int before = StacksCompared();
+  MemtraceFullFrame([] { TakeOurs(&stack); });
+  int full = 0;
+  for (uint32_t i = 0; i < stack.count; ++i) full += RuleFor(stack.frames[i].pc).kind() == StepKind::kFull ? 1 : 0;
+  EXPECT_EQ(full, 1);
+  MemtraceFullFrame([] { ExpectSameStacks("kept in a callee-saved register"); });
+  MemtraceFullFrame([] { MemtraceFullFrame([] { ExpectSameStacks("twice"); }); });
+  EXPECT_EQ(StacksCompared(), before + 2);
 }
 
 TEST(Unwind, LimitsOfStacks) {
