@@ -132,8 +132,24 @@ void SwitchOn() {
   p.mode.store(Mode::kOn, std::memory_order_release);
 }
 
-// Bytes that the process holds now or held at its peak, as far as known.
-uint64_t MostHeld() {
+// The private memory that the process has mapped, and all that it unmapped: it cannot have held more. kUnknown without /proc.
+uint64_t MostMapped() {
+  char buffer[2048];
+  rt::Text rest = rt::ReadFile("/proc/self/status", buffer, sizeof(buffer));
+  constexpr rt::Text kFields[] = {"VmPeak:", "VmSize:", "VmData:"};
+  uint64_t kilobytes[3] = {};
+  int found = 0;
+  while (!rest.empty()) {
+    rt::Text line = rt::NextPart(&rest, '\n');
+    const rt::Text name = rt::NextWord(&line);
+    for (int i = 0; i < 3; ++i) found += name == kFields[i] && rt::ParseUint(rt::NextWord(&line), &kilobytes[i]) ? 1 : 0;
+  }
+  return found == 3 ? (kilobytes[0] - kilobytes[1] + kilobytes[2]) * 1024 : format::kUnknown;
+}
+
+// Whether the process ever held enough to keep its recording. Two samples may look like a megabyte where there is a tenth of
+// it, so what few samples say is checked.
+bool HeldMuch() {
   const Process& p = g_process;
   const format::Header& h = p.recording.header();
   uint64_t most = h.peak_live_bytes;
@@ -141,7 +157,7 @@ uint64_t MostHeld() {
     const int64_t pending = ThreadBufferAt(p.recording, i)->pending_live_bytes;
     if (pending > 0) most += static_cast<uint64_t>(pending);
   }
-  return most;
+  return most >= kWorthKeepingBytes && (p.options.sample == config::Sample::kExact || MostMapped() >= kWorthKeepingBytes);
 }
 
 }  // namespace
@@ -216,7 +232,7 @@ void Finish() {
   Process& p = g_process;
   if (p.mode.load(std::memory_order_acquire) != Mode::kOn || InForkedChild() || rt::ProcessId() != p.pid) return;
   format::Header& h = p.recording.header();
-  if (!p.options.keep_always && h.snapshots_taken == 0 && MostHeld() < kWorthKeepingBytes) {
+  if (!p.options.keep_always && h.snapshots_taken == 0 && !HeldMuch()) {
     p.recording.Remove();
   } else {
     RecordPoint();
