@@ -139,9 +139,9 @@ class Case(unittest.TestCase):
         self.assertEqual(len(found), 1, found)
         return found[0]
 
-    def report(self, *paths, status=0):
+    def report(self, *paths, status=0, symbols=False):
         """memtrace-report --json of `paths`, or of the only recording, as a dictionary."""
-        command = [REPORT, "--json", "--no-symbols", *(paths or [self.recording()])]
+        command = [REPORT, "--json", *([] if symbols else ["--no-symbols"]), *(paths or [self.recording()])]
         done = subprocess.run(command, capture_output=True, timeout=TIMEOUT_S, check=False)
         self.assertEqual(done.returncode, status, done.stderr.decode())
         return json.loads(done.stdout)

@@ -1,0 +1,132 @@
+"""Killed by the kernel at the limit of a memory cgroup: the recording opens and names the leak; the kill is not late."""
+
+import os
+import resource
+import statistics
+import tempfile
+import time
+import unittest
+
+import harness
+from memory_cgroup import MemoryCgroup, NoCgroup
+
+LIMIT_BYTES = 100 << 20
+NOBODY = 65534
+SIGKILLED = -9
+
+
+def into(cgroup, user=None, lockable_bytes=None):
+    """What the child does before exec: enters the cgroup, becomes `user`, may lock so many bytes."""
+    def prepare():
+        cgroup.enter()
+        if lockable_bytes is not None:
+            resource.setrlimit(resource.RLIMIT_MEMLOCK, (lockable_bytes, lockable_bytes))
+        if user is not None:
+            os.setgroups([])
+            os.setgid(user)
+            os.setuid(user)
+    return prepare
+
+
+class InCgroup(harness.Case):
+    def cgroup(self):
+        try:
+            made = MemoryCgroup(LIMIT_BYTES)
+        except NoCgroup as reason:
+            self.skipTest(str(reason))
+        self.addCleanup(made.__exit__)
+        return made
+
+
+class OomKill(InCgroup):
+    def recorded(self, sample):
+        run = self.run_program(harness.program("leak_until_killed"), env={"MEMTRACE_SAMPLE": sample},
+                               preexec_fn=into(self.cgroup()))
+        self.assertEqual(run.status, SIGKILLED)
+        return run
+
+    def test_top_suspect_is_the_leak(self):
+        for sample in ("1", "auto"):
+            with self.subTest(sample=sample):
+                run = self.recorded(sample)
+                report = self.report(self.recording(run.pid), symbols=True)
+                self.assertEqual(report["recording"]["state"], "killed")
+                self.assertTrue(report["suspects"], "there is no suspect")
+                self.assertIn("Leak", [frame["function"] for frame in report["suspects"][0]["stack"]])
+
+    def test_threshold_snapshots(self):
+        for sample in ("1", "auto"):
+            with self.subTest(sample=sample):
+                run = self.recorded(sample)
+                snapshots = self.files(".snap", run.pid)
+                reports = [self.report(path) for path in snapshots]
+                self.assertEqual([report["recording"]["trigger"] for report in reports], ["threshold"] * 3)
+                live = [report["totals"]["live_bytes"] for report in reports]
+                self.assertEqual(live, sorted(live))
+                for report, percent in zip(reports, (80, 90, 95)):
+                    share = report["cgroup"]["working_set_bytes"] / LIMIT_BYTES * 100
+                    self.assertGreaterEqual(share, percent - 2)
+
+
+class Brink(InCgroup):
+    """An endless row of 200-byte blocks dies at most a second later than without the library."""
+
+    runs = 1
+    most_late_s = 1.0
+
+    def time_to_kill(self, user, env, preload=True):
+        cgroup = self.cgroup()
+        begin = time.monotonic()
+        process = self.start(harness.program("endless_small_blocks"), preload=preload, env=env,
+                             preexec_fn=into(cgroup, user, None if user is None else 64 << 10))
+        status = process.wait(harness.TIMEOUT_S)
+        took = time.monotonic() - begin
+        self.assertEqual(status, SIGKILLED)
+        if preload:
+            self.assertEqual(len(self.files(".rec", process.pid, env["MEMTRACE_DIR"])), 1)
+            for path in self.files(directory=env["MEMTRACE_DIR"]):
+                os.unlink(path)
+        return took
+
+    def assert_in_time(self, parent, user, sample):
+        directory = tempfile.mkdtemp(prefix="memtrace-brink-", dir=parent)
+        self.addCleanup(os.rmdir, directory)
+        os.chmod(directory, 0o1777)
+        env = {"MEMTRACE_DIR": directory, "MEMTRACE_SAMPLE": sample}
+        bare = statistics.median(self.time_to_kill(user, env, preload=False) for _ in range(self.runs))
+        recorded = statistics.median(self.time_to_kill(user, env) for _ in range(self.runs))
+        print(f"{bare:.2f} s without, {recorded:.2f} s with", end=" ... ", flush=True)
+        self.assertLessEqual(recorded - bare, self.most_late_s)
+
+    def users(self):
+        if os.getuid() != 0:
+            self.skipTest("only root can make the users of this test")
+
+
+def kinds_of(path):
+    """The type of the file system that holds `path`."""
+    best = ("", "")
+    with open("/proc/self/mounts") as mounts:
+        for line in mounts:
+            _, where, kind = line.split()[:3]
+            if (os.path.realpath(path) + "/").startswith(where.rstrip("/") + "/") and len(where) >= len(best[0]):
+                best = (where, kind)
+    return best[1]
+
+
+def add_brink_tests():
+    for place, parent in (("disk", tempfile.gettempdir()), ("tmpfs", "/dev/shm")):
+        for who, user in (("root", None), ("nobody", NOBODY)):
+            for mode, sample in (("exact", "1"), ("default", "auto")):
+                def test(self, parent=parent, user=user, sample=sample, place=place):
+                    self.users()
+                    if (kinds_of(parent) == "tmpfs") != (place == "tmpfs"):
+                        self.skipTest(f"{parent} is not on a {place}")
+                    self.assert_in_time(parent, user, sample)
+                setattr(Brink, f"test_{place}_{who}_{mode}", test)
+
+
+add_brink_tests()
+
+if __name__ == "__main__":
+    harness.main()
