@@ -6,6 +6,7 @@ CMake names the files under test in the environment: E2E_LIBRARY (libmemtrace.so
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -39,6 +40,11 @@ def wait_until(condition, timeout=TIMEOUT_S, what="the condition"):
         if time.monotonic() > end:
             raise AssertionError(f"{what} did not come true within {timeout} s")
         time.sleep(0.005)
+
+
+def limit(name, value):
+    """For preexec_fn: setrlimit(RLIMIT_name, value)."""
+    resource.setrlimit(getattr(resource, "RLIMIT_" + name), (value, value))
 
 
 class Run:
