@@ -49,13 +49,22 @@ void MakeParents(const char* path) {
   }
 }
 
-bool ReadHeader(const char* path, format::Header* header) {
+enum class Content { kRecording, kOther, kUnreadable };
+
+Content ReadHeader(const char* path, format::Header* header) {
   const int fd = rt::Open(path, O_RDONLY | O_NOFOLLOW);
-  if (fd < 0) return false;
+  if (fd < 0) return Content::kUnreadable;
   const long size = rt::ReadAll(fd, header, sizeof(*header));
   rt::Close(fd);
-  return size == static_cast<long>(sizeof(*header)) && Text(header->magic, 8) == Text(format::kMagic, 8) &&
-         header->version == format::kVersion;
+  const bool valid = size == static_cast<long>(sizeof(*header)) && Text(header->magic, 8) == Text(format::kMagic, 8) &&
+                     header->version == format::kVersion;
+  return valid ? Content::kRecording : Content::kOther;
+}
+
+bool IsOwnDirectory(const char* path) {
+  rt::FileIdentity identity;
+  return rt::IdentifyPath(path, &identity) && S_ISDIR(identity.mode) &&
+         identity.uid == static_cast<uint32_t>(Syscall(__NR_geteuid));
 }
 
 bool IsAlive(uint32_t pid) { return Syscall(__NR_kill, static_cast<long>(pid), 0) != -ESRCH; }
@@ -107,7 +116,7 @@ class Tidier {
   }
 
   bool IsOurs(const char* file) {
-    return ReadHeader(Path(file), &header_) && header_.pid_namespace == tidying_.pid_namespace &&
+    return ReadHeader(Path(file), &header_) == Content::kRecording && header_.pid_namespace == tidying_.pid_namespace &&
            header_.state == static_cast<uint32_t>(format::State::kRunning);
   }
 
@@ -130,7 +139,9 @@ class Tidier {
   }
 
   bool HasEnded(const char* file, const FileName& name) {
-    if (!ReadHeader(Path(file), &header_)) return true;
+    const Content content = ReadHeader(Path(file), &header_);
+    // What another user has written is not ours to remove; the sticky bit would refuse it anyway.
+    if (content != Content::kRecording) return content == Content::kOther;
     if (header_.state == static_cast<uint32_t>(format::State::kExited)) return true;
     if (header_.pid_namespace != tidying_.pid_namespace) return false;  // cannot tell from here
     return !IsAlive(static_cast<uint32_t>(name.pid)) || header_.state == static_cast<uint32_t>(format::State::kExec);
@@ -183,7 +194,8 @@ int ChooseDirectory(const char* wanted, rt::TextBuilder* chosen) {
   const int result = Usable(chosen->c_str(), 01777);
   if (result == 0) return 0;
   chosen->Add('-').AddUint(static_cast<uint64_t>(Syscall(__NR_geteuid)));
-  return Usable(chosen->c_str(), 0700) == 0 ? 0 : result;
+  // Not one that somebody else has put there for us, nor a link to elsewhere.
+  return Usable(chosen->c_str(), 0700) == 0 && IsOwnDirectory(chosen->c_str()) ? 0 : result;
 }
 
 bool ParseFileName(Text name, FileName* parsed) {
