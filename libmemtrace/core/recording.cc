@@ -18,11 +18,22 @@ using rt::Syscall;
 constexpr uint64_t kGrowStepBytes = 4 * kChunkBytes;
 constexpr uint64_t kInitialChunks = 7;
 // A descriptor out of the way of programs that count on small numbers.
-constexpr int kWantedDescriptor = 700;
+constexpr int kWantedDescriptor = 704;
 // Left to the program out of RLIMIT_MEMLOCK.
 constexpr uint64_t kLockReserveBytes = 64 * 1024;
 
 constexpr uint64_t RoundUp(uint64_t value, uint64_t unit) { return (value + unit - 1) / unit * unit; }
+
+// Where RLIMIT_NOFILE is lower, half the number is tried, and so on.
+int MoveAside(int fd) {
+  for (int wanted = kWantedDescriptor; wanted > fd; wanted /= 2) {
+    const long moved = Syscall(__NR_fcntl, fd, F_DUPFD_CLOEXEC, wanted);
+    if (IsError(moved)) continue;
+    rt::Close(fd);
+    return static_cast<int>(moved);
+  }
+  return fd;
+}
 
 // Backs [from, to) of the file with blocks. Where the file system cannot reserve, zeroes are written:
 // a store into a hole on a full disk would be a SIGBUS in the program.
@@ -58,9 +69,7 @@ int Recording::Create(const char* directory, uint64_t max_bytes) {
       .AddUint(rt::NowNanoseconds(rt::Clock::kMonotonic), 16);
   const int fd = rt::Open(path_, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
   if (fd < 0) return fd;
-  const long moved = Syscall(__NR_fcntl, fd, F_DUPFD_CLOEXEC, kWantedDescriptor);
-  fd_ = IsError(moved) ? fd : static_cast<int>(moved);
-  if (fd_ != fd) rt::Close(fd);
+  fd_ = MoveAside(fd);
 
   max_bytes_ = RoundUp(AddressBudget(max_bytes), kChunkBytes);
   max_chunks_ = static_cast<uint32_t>(max_bytes_ / kChunkBytes);
@@ -130,7 +139,8 @@ int Recording::UsableDescriptor() {
   rt::FileIdentity now;
   if (fd_ >= 0 && rt::Identify(fd_, &now) && now == identity_) return fd_;
   // The program closed all descriptors, or took the number for a file of its own.
-  fd_ = rt::Open(path_, O_RDWR | O_NOFOLLOW);
+  const int fd = rt::Open(path_, O_RDWR | O_NOFOLLOW);
+  fd_ = fd < 0 ? -1 : MoveAside(fd);
   if (fd_ >= 0 && rt::Identify(fd_, &now) && now == identity_) return fd_;
   if (fd_ >= 0) rt::Close(fd_);
   fd_ = -1;
