@@ -39,7 +39,8 @@ constexpr Variable kVariables[] = {
     {"MEMTRACE_QUIET", ParseQuiet, "0", "0 or 1", "1: no line on standard error"},
     {"MEMTRACE_SEED", ParseSeed, "0", "a number, decimal or with 0x",
      "seed of the sampling, for repeatable runs; 0: random"},
-    {"MEMTRACE_UNWINDER", ParseUnwinder, "own", "own or libunwind", "what walks the stacks"},
+    {"MEMTRACE_UNWINDER", ParseUnwinder, "own", "own, libunwind or verify",
+     "what walks the stacks; verify compares each incremental unwind with a full one"},
     {"MEMTRACE_RUN", ParseRun, "0", "a process id", ""},
 };
 

@@ -13,6 +13,8 @@
 namespace memtrace::config {
 
 enum class Sample { kExact, kFixed, kAuto };
+// kVerify: our own, and each incremental unwind is compared with a full one.
+enum class Unwinder { kOwn, kLibunwind, kVerify };
 
 inline constexpr uint64_t kMiB = uint64_t{1} << 20;
 inline constexpr uint64_t kGiB = uint64_t{1} << 30;
@@ -42,7 +44,7 @@ struct Options {
   char termination_log[kMaxPath];  // absolute; empty: none
   bool quiet;
   uint64_t seed;  // 0: random
-  bool use_libunwind;
+  Unwinder unwinder;
   uint32_t run_pid;  // the process that `memtrace run` became; 0: none
 };
 

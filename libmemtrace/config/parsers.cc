@@ -223,7 +223,13 @@ bool ParseSeed(Text value, Options* options) {
 }
 
 bool ParseUnwinder(Text value, Options* options) {
-  return ParseChoice(value, "own", "libunwind", &options->use_libunwind);
+  constexpr Text kNames[] = {"own", "libunwind", "verify"};
+  for (int i = 0; i < 3; ++i) {
+    if (!EqualIgnoringCase(Trim(value), kNames[i])) continue;
+    options->unwinder = static_cast<Unwinder>(i);
+    return true;
+  }
+  return false;
 }
 
 bool ParseRun(Text value, Options* options) { return ParseRange(value, 0, 0x7fffffff, &options->run_pid); }

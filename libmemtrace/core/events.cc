@@ -120,17 +120,56 @@ void Forget(ThreadState* thread) {
   thread->countdown_start = kFar;
 }
 
-uint32_t CaptureStack(const unwind::Registers& caller, ThreadScratch* scratch) {
-  const unwind::StackLimits limits = unwind::CurrentStackLimits(caller.sp, scratch->is_main_thread);
-  const unwind::Unwound stack = unwind::Unwind(caller, limits, scratch->frames(), g_process.options.depth);
+// The node of a stack that was walked in full.
+uint32_t InternAll(const unwind::Registers& caller, const unwind::StackLimits& limits, unwind::RememberedStack* memory) {
+  auto* frames = reinterpret_cast<unwind::Frame*>(memory->frames());
+  const unwind::Unwound stack = unwind::Unwind(caller, limits, frames, memory->capacity);
   NoteModules();
   uint32_t node = 0;
   for (uint32_t i = stack.frames; i > 0; --i) {
-    const unwind::Frame& frame = scratch->frames()[i - 1];
+    const unwind::Frame& frame = frames[i - 1];
     uint16_t flags = frame.flags;
     if (i == stack.frames && stack.truncated) flags |= format::kNodeTruncated;
     node = g_process.stacks.Intern(node, frame.pc, frame.module, flags);
     if (node == 0) break;
+  }
+  return node;
+}
+
+// Compares the stack that was just remembered with a full walk.
+void Verify(const unwind::Registers& caller, const unwind::StackLimits& limits, unwind::RememberedStack* stack) {
+  auto* frames = reinterpret_cast<unwind::Frame*>(stack->frames() + stack->capacity);  // the walk is done with it
+  const unwind::Unwound full = unwind::Unwind(caller, limits, frames, stack->capacity);
+  bool same = full.frames == stack->count && full.truncated == stack->truncated;
+  for (uint32_t i = 0; same && i < full.frames; ++i) {
+    const uint32_t outwards = stack->count - 1 - i;
+    same = frames[i].pc == stack->LookupPc(outwards) && frames[i].module == stack->frames()[outwards].module;
+  }
+  if (!same) g_process.recording.CountDrop(format::Drop::kStackDifference);
+}
+
+uint32_t CaptureStack(const unwind::Registers& caller, ThreadScratch* scratch) {
+  const unwind::StackLimits limits = unwind::CurrentStackLimits(caller.sp, scratch->is_main_thread);
+  unwind::RememberedStack* stack = &scratch->stack;
+  uint32_t kept = 0;
+  uint32_t node = 0;
+  if (unwind::UnwindRemembering(caller, limits, stack, &kept)) {
+    if (g_process.options.unwinder == config::Unwinder::kVerify) Verify(caller, limits, stack);
+    NoteModules();
+    node = kept == 0 ? 0 : stack->frames()[kept - 1].node;
+    for (uint32_t i = kept; i < stack->count; ++i) {
+      unwind::RememberedFrame& frame = stack->frames()[i];
+      uint16_t flags = frame.flags & format::kNodeInterrupted;
+      if (i == 0 && stack->truncated) flags |= format::kNodeTruncated;
+      node = g_process.stacks.Intern(node, stack->LookupPc(i), frame.module, flags);
+      frame.node = node;
+      if (node == 0) {  // no room: what lies further in has no node to be remembered with
+        stack->count = stack->verifiable = 0;
+        break;
+      }
+    }
+  } else {
+    node = InternAll(caller, limits, stack);
   }
   return node == 0 ? format::kUnknownSite : node;
 }
@@ -162,6 +201,7 @@ bool TakeOut(uint64_t address, LiveBlock* block) {
 void Enter(ThreadState* thread, const LiveBlock& block) {
   Process& p = g_process;
   format::ThreadBuffer* buffer = thread->buffer;
+  p.sites.Prefetch(Scratch(buffer)->index, block.node);
   g_filter.Add(block.address);
   LiveBlock replaced;
   if (!p.live.Insert(block, &replaced)) {

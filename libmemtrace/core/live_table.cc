@@ -175,15 +175,19 @@ bool LiveTable::Insert(const LiveBlock& block, LiveBlock* replaced) {
     recording_->CountDrop(format::Drop::kUnrepresentable);
     return false;
   }
-  // A block that was freed where we could not see it: its address is used again.
-  LiveBlock stale;
-  if (Take(block.address, &stale)) *replaced = stale;
   const Hashes hashes = HashAddress(block.address);
   const uint32_t count = Load(recording_->header().live_buckets, std::memory_order_acquire);
-  const int first = UsedSlots(*Bucket(IndexOf(hashes.first, count)));
-  const int second = UsedSlots(*Bucket(IndexOf(hashes.second, count)));
-  const uint32_t better = first <= second ? hashes.first : hashes.second;
-  const uint32_t other = first <= second ? hashes.second : hashes.first;
+  const LiveBucket& first = *Bucket(IndexOf(hashes.first, count));
+  const LiveBucket& second = *Bucket(IndexOf(hashes.second, count));
+  // A block that was freed where we could not see it: its address is used again.
+  const bool chained = ((Load(first.meta) | Load(second.meta)) & format::kBucketNextMask) != 0;
+  if (chained || SlotOf(first, block.address) >= 0 || SlotOf(second, block.address) >= 0) {
+    LiveBlock stale;
+    if (Take(block.address, &stale)) *replaced = stale;
+  }
+  const bool first_is_better = UsedSlots(first) <= UsedSlots(second);
+  const uint32_t better = first_is_better ? hashes.first : hashes.second;
+  const uint32_t other = first_is_better ? hashes.second : hashes.first;
   // Every chain is filled up before one grows: they never shrink, and churn would extend one after the other.
   const struct {
     uint32_t hash;

@@ -84,6 +84,8 @@ class Recording {
   // consistent copy.
   uint64_t used_bytes() const;
   const uint8_t* data() const { return base_; }
+  // Address space from data() on that the file may grow into; what lies beyond file_bytes() cannot be read.
+  uint64_t reserved_bytes() const { return max_bytes_; }
 
  private:
   bool Grow(uint64_t bytes);

@@ -57,19 +57,29 @@ bool SiteTable::NextGeneration(Table* table, uint32_t generation) {
   return true;
 }
 
+template <typename Cell>
+Cell* SiteTable::CellAt(const Table& table, uint32_t generation, uint32_t hash) const {
+  constexpr uint32_t kPerChunk = format::kChunkBytes / sizeof(Cell);
+  const uint32_t first_chunk = (1u << generation) - 1;
+  const uint32_t index = hash & ((kPerChunk << generation) - 1);
+  return reinterpret_cast<Cell*>(recording_->Chunk(table.kind, first_chunk + index / kPerChunk)) + index % kPerChunk;
+}
+
+void SiteTable::Prefetch(uint32_t writer, uint32_t site) const {
+  const auto hash = static_cast<uint32_t>(rt::Mix(SiteKey(writer, site)));
+  const auto* cell = CellAt<SiteCell>(sites_, sites_.generation.load(std::memory_order_acquire), hash);
+  __builtin_prefetch(cell, 1);
+  __builtin_prefetch(cell->columns, 1);
+}
+
 // The cell of `key`, made if need be; nullptr if there is no room.
 template <typename Cell>
 Cell* SiteTable::Claim(Table* table, uint64_t key) {
-  constexpr uint32_t kPerChunk = format::kChunkBytes / sizeof(Cell);
   for (;;) {
     const uint32_t generation = table->generation.load(std::memory_order_acquire);
-    const uint32_t mask = (kPerChunk << generation) - 1;
-    const uint32_t first_chunk = (1u << generation) - 1;
     const auto hash = static_cast<uint32_t>(rt::Mix(key));
     for (uint32_t probe = 0; probe < kProbes; ++probe) {
-      const uint32_t index = (hash + probe) & mask;
-      uint8_t* chunk = recording_->Chunk(table->kind, first_chunk + index / kPerChunk);
-      Cell* cell = reinterpret_cast<Cell*>(chunk) + index % kPerChunk;
+      auto* cell = CellAt<Cell>(*table, generation, hash + probe);
       uint64_t found = Load(KeyOf(cell));
       if (found == key) return cell;
       if (found != 0) continue;

@@ -19,6 +19,7 @@ class SiteTable {
   bool Open(Recording* recording);
   void ForgetInChild();
 
+  void Prefetch(uint32_t writer, uint32_t site) const;
   // `writer` is the index of the calling thread's buffer. Without room the counters go to the unknown site.
   void CountAllocation(uint32_t writer, uint32_t site, format::Weight weight, uint64_t work_bytes);
   // age_bytes: what the process has allocated since the block was.
@@ -31,6 +32,8 @@ class SiteTable {
     std::atomic<uint32_t> generation{0};
     rt::Lock grow_lock;
   };
+  template <typename Cell>
+  Cell* CellAt(const Table& table, uint32_t generation, uint32_t hash) const;
   template <typename Cell>
   Cell* Claim(Table* table, uint64_t key);
   bool NextGeneration(Table* table, uint32_t generation);

@@ -20,7 +20,7 @@ bool TakeSnapshot(format::Trigger trigger, uint32_t percent) {
     const rt::Text stem = recording.First(recording.size - kRecordingEnding.size);
     const uint32_t number = Load(p.recording.header().snapshots_taken) + 1;
     rt::TextBuffer<1024> path;
-    result = WriteSnapshot({p.recording.data(), p.recording.file_bytes(), "/proc/self", &p.cgroup, stem, number, trigger,
+    result = WriteSnapshot({p.recording.data(), p.recording.reserved_bytes(), "/proc/self", &p.cgroup, stem, number, trigger,
                             percent, static_cast<uint8_t*>(workspace)},
                            &path);
     rt::Unmap(workspace, kSnapshotWorkspaceBytes);

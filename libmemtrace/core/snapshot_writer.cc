@@ -189,10 +189,12 @@ int WriteFile(const SnapshotRequest& request, const char* path) {
 }  // namespace
 
 int WriteSnapshot(SnapshotRequest request, rt::TextBuilder* path) {
-  constexpr uint64_t kBlobAllowance = 4 << 20;
+  constexpr uint64_t kAllowance = 4 << 20;  // blobs, chains that are copied twice, growth meanwhile
   constexpr uint32_t kMostNumbers = 9999;
+  const auto& source = *reinterpret_cast<const format::Header*>(request.recording);
+  const uint64_t used = source.front_bytes + uint64_t{Load(source.chunk_count)} * kChunkBytes;
   // Beyond the limit a write would send SIGXFSZ to the program.
-  if (request.recording_bytes + kBlobAllowance > rt::SoftLimit(rt::Limit::kFileSize)) return -EFBIG;
+  if (used + used / 2 + kAllowance > rt::SoftLimit(rt::Limit::kFileSize)) return -EFBIG;
   int result = -EEXIST;
   for (; request.number <= kMostNumbers && result == -EEXIST; ++request.number) {
     path->Clear();

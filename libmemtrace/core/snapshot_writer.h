@@ -12,7 +12,9 @@
 namespace memtrace::core {
 
 struct SnapshotRequest {
-  const uint8_t* recording;  // mapped, at least `recording_bytes` long; may change under our eyes
+  // May change and grow under our eyes. Chunks that its directory lists are mapped as far as `recording_bytes`, which should
+  // leave room to grow: blocks move up into new chunks.
+  const uint8_t* recording;
   uint64_t recording_bytes;
   const char* proc_directory;  // "/proc/self" or "/proc/PID"
   const rt::Cgroup* cgroup;

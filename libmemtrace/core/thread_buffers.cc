@@ -16,10 +16,11 @@ bool IsDead(uint32_t tid) {
 
 bool GiveScratch(format::ThreadBuffer* buffer, uint32_t index, uint32_t tid, uint32_t depth) {
   if (buffer->scratch == 0) {
-    void* memory = rt::MapAnonymous(sizeof(ThreadScratch) + depth * sizeof(unwind::Frame));
+    void* memory = rt::MapAnonymous(sizeof(ThreadScratch) + unwind::RememberedStackBytes(depth));
     if (memory == nullptr) return false;
     buffer->scratch = reinterpret_cast<uintptr_t>(memory);
     Scratch(buffer)->index = index;
+    Scratch(buffer)->stack.capacity = depth;
   }
   Scratch(buffer)->is_main_thread = tid == static_cast<uint32_t>(rt::ProcessId());
   return true;

@@ -6,7 +6,7 @@
 
 #include "libmemtrace/core/recording.h"
 #include "libmemtrace/format/tables.h"
-#include "libmemtrace/unwind/unwind.h"
+#include "libmemtrace/unwind/remembering.h"
 
 namespace memtrace::core {
 
@@ -16,8 +16,7 @@ struct ThreadScratch {
   uint32_t index;   // of the buffer
   bool is_main_thread;
   int32_t pending_entries;  // change of the live table's content, not yet in Process::live_entries
-  // options.depth of them
-  unwind::Frame* frames() { return reinterpret_cast<unwind::Frame*>(this + 1); }
+  unwind::RememberedStack stack;  // with room for options.depth frames behind it
 };
 
 // A buffer for thread `tid`: that of a dead thread, or a new one; nullptr if there is no room. Requires:

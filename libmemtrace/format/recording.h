@@ -69,6 +69,7 @@ enum class Drop : uint32_t {
   kUnrepresentable,  // address beyond 48 bits, or size beyond 42 bits
   kSiteTableFull,    // the site's counters were added to the unknown site (node 0)
   kNodeTableFull,    // the stack was cut or counted under the unknown site
+  kStackDifference,  // MEMTRACE_UNWINDER=verify: stacks that the incremental unwind got wrong
   kCount,
 };
 inline constexpr uint32_t kDropSlots = 16;

@@ -162,10 +162,10 @@ struct DeferredEvent {
   uint32_t reserved;
 };
 static_assert(sizeof(DeferredEvent) == 24);
-inline constexpr uint32_t kDeferredEvents = 16;
+inline constexpr uint32_t kDeferredEvents = 80;
 
 inline constexpr uint32_t kThreadBufferBytes = sizeof(ThreadBuffer) + kDeferredEvents * sizeof(DeferredEvent);
-static_assert(kThreadBufferBytes == 512);
+static_assert(kThreadBufferBytes == 2048);
 
 // A mapped ELF file, or a range of executable memory without a file. Addresses are those of
 // the process. A module that was unloaded keeps its record; the next one at the same place

@@ -75,7 +75,7 @@ format::Libc WhichLibc() {
 
 // The second backend of the unwinder: only what the program has loaded itself.
 void ChooseUnwinder(const config::Options& options) {
-  if (!options.use_libunwind) return;
+  if (options.unwinder != config::Unwinder::kLibunwind) return;
   const auto backtrace = reinterpret_cast<unwind::UnwBacktrace>(FindNext("unw_backtrace"));
   if (backtrace != nullptr && unwind::UseLibunwind(backtrace)) return;
   if (!options.quiet) rt::Complain("MEMTRACE_UNWINDER=libunwind: the program has not loaded libunwind; own unwinder used");

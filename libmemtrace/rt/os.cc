@@ -102,6 +102,7 @@ void* MapAnonymous(size_t bytes) {
 void Unmap(void* address, size_t bytes) { Syscall(__NR_munmap, Address(address), static_cast<long>(bytes)); }
 
 bool IsReadable(uintptr_t address) {
+  if (address < 4096) return false;  // to the system call a null pointer means something else
   // The kernel reads the new signal mask before it looks at the operation, which is invalid: EFAULT
   // means unreadable, EINVAL readable (kernel/signal.c since 2.6; also allowed by strict seccomp filters).
   const long result = Syscall(__NR_rt_sigprocmask, ~0L, static_cast<long>(address & ~uintptr_t{7}), 0, 8);

@@ -57,7 +57,7 @@ bool OnMainStack(uintptr_t sp) {
     return run.end != 0 && sp >= run.begin;
   }
   for (uintptr_t at = PageStart(sp) + page; at < known; at += page) {
-    if (!IsMapped(at)) return false;
+    if (!rt::IsReadable(at)) return false;
   }
   t_stack_low = PageStart(sp);
   return true;
@@ -91,12 +91,12 @@ bool StackMemory::Extend(uintptr_t address) {
   if (address > UINTPTR_MAX - kLargestExtension) return false;
   const bool adjacent = address >= limits_.low && address < limits_.high + kLargestExtension;
   if (!adjacent) {
-    if (!IsMapped(address)) return false;
+    if (!rt::IsReadable(address)) return false;
     limits_ = CurrentStackLimits(address, true);
     limits_.low = PageStart(address);
   }
   while (limits_.high - address < kWord || limits_.high < address) {
-    if (!IsMapped(limits_.high)) return false;
+    if (!rt::IsReadable(limits_.high)) return false;
     limits_.high = PageStart(limits_.high) + rt::PageBytes();
   }
   return true;
@@ -104,7 +104,7 @@ bool StackMemory::Extend(uintptr_t address) {
 
 bool StackMemory::ReadProbed(uintptr_t address, uintptr_t* value) {
   constexpr uintptr_t kWord = sizeof(uintptr_t);
-  if (address % kWord != 0 || !IsMapped(address)) return false;
+  if (address % kWord != 0 || !rt::IsReadable(address)) return false;
   *value = LoadUnaligned<uintptr_t>(address);
   return true;
 }

@@ -83,10 +83,6 @@ class ByteReader {
   bool ok_;
 };
 
-// Whether a load from `address` would succeed. Nothing is ever mapped in the first page, where a null
-// pointer means something else to the system call.
-inline bool IsMapped(uintptr_t address) { return address >= 4096 && rt::IsReadable(address); }
-
 // Words of the stack of one unwind. Inside the limits a read is one comparison and one load; outside,
 // the page is probed by a system call, and the limits grow by what was found for as long as this lives.
 class StackMemory {

@@ -162,7 +162,7 @@ bool SurveyMemory(uintptr_t pc, Surroundings* around) {
   uintptr_t start = pc & ~(page - 1);
   ElfImage image;
   for (int i = 0; i < kFarthestPages && start >= page; ++i, start -= page) {
-    if (!IsMapped(start) || LoadUnaligned<uint32_t>(start) != kElfMagic) continue;
+    if (!rt::IsReadable(start) || LoadUnaligned<uint32_t>(start) != kElfMagic) continue;
     if (!ReadElfHeaders({start, start + page}, &g_headers)) continue;
     if (LayOutElf(g_headers, start, 0, false, &image) || LayOutElf(g_headers, start, 0, true, &image)) break;
   }
@@ -171,7 +171,7 @@ bool SurveyMemory(uintptr_t pc, Surroundings* around) {
                        pc_page + page};
   if (!image.code.Contains(pc) || image.whole.begin != start) return false;
   for (uintptr_t at = start; at < image.whole.end; at += page) {
-    if (IsMapped(at)) around->AddReadable({at, at + page});
+    if (rt::IsReadable(at)) around->AddReadable({at, at + page});
   }
   around->first.range.begin = start;
   around->target.range.begin = start;
@@ -279,7 +279,7 @@ Code FindCode(uintptr_t pc, uint16_t* module) {
   *module = format::kNoModule;
   if (FindKnown(pc, module)) return Code::kModule;
   Code code = Code::kNone;
-  if (!FindAnonymous(pc, &code) && IsMapped(pc)) code = Discover(pc, module);
+  if (!FindAnonymous(pc, &code) && rt::IsReadable(pc)) code = Discover(pc, module);
   if (code == Code::kAnonymous) g_has_orphans.store(true, std::memory_order_relaxed);
   return code;
 }

@@ -8,7 +8,7 @@ namespace {
 bool IsTrampolineAt(uintptr_t code) {
   constexpr uintptr_t kPageMask = ~uintptr_t{4095};
   const uintptr_t last = code + arch::kTrampolineBytes - 1;
-  if (!IsMapped(code) || (((code ^ last) & kPageMask) != 0 && !IsMapped(last))) return false;
+  if (!rt::IsReadable(code) || (((code ^ last) & kPageMask) != 0 && !rt::IsReadable(last))) return false;
   return arch::IsSignalTrampoline(reinterpret_cast<const uint8_t*>(code));
 }
 

@@ -115,7 +115,8 @@ std::string Report::DropReason() const {
                                              "recording was busy",
                                              "address or size out of range",
                                              "site table full: counted under the unknown stack",
-                                             "stack table full: counted under the unknown stack"};
+                                             "stack table full: counted under the unknown stack",
+                                             "stacks that the incremental unwind got wrong"};
   static_assert(std::size(kReasons) == static_cast<size_t>(format::Drop::kCount));
   std::string text;
   for (size_t i = 0; i < std::size(kReasons); ++i) {

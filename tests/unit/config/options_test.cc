@@ -55,7 +55,7 @@ TEST(ReadOptions, DefaultsAreTheDocumentedOnes) {
     EXPECT_STREQ(options->termination_log, "");
     EXPECT_FALSE(options->quiet);
     EXPECT_EQ(options->seed, 0u);
-    EXPECT_FALSE(options->use_libunwind);
+    EXPECT_EQ(options->unwinder, Unwinder::kOwn);
     EXPECT_EQ(options->run_pid, 0u);
     EXPECT_THAT(g_complaints, IsEmpty());
   }
@@ -92,7 +92,7 @@ TEST(ReadOptions, ReadsEveryVariable) {
   EXPECT_FALSE(options->store_command);
   EXPECT_STREQ(options->termination_log, "/dev/termination-log");
   EXPECT_EQ(options->seed, 255u);
-  EXPECT_TRUE(options->use_libunwind);
+  EXPECT_EQ(options->unwinder, Unwinder::kLibunwind);
   EXPECT_EQ(options->run_pid, 77u);
 }
 

@@ -1,0 +1,59 @@
+// Verified incremental unwinding.
+//
+// A thread remembers its last stack: for each frame the pc, sp and fp that the walk entered it with, and the values of
+// the stack words that its step read. A new walk goes frame by frame until it meets a remembered frame with equal pc, sp and
+// fp; then it only checks that the words above still hold the same values. A step depends on nothing but pc, sp, fp and those
+// words, so by induction the frames above are what a full walk would find: this is exact, not a guess.
+#ifndef MEMTRACE_UNWIND_REMEMBERING_H_
+#define MEMTRACE_UNWIND_REMEMBERING_H_
+
+#include <cstdint>
+
+#include "libmemtrace/unwind/unwind.h"
+
+namespace memtrace::unwind {
+
+struct RememberedFrame {
+  uintptr_t pc;  // as the walk found it: a return address, or exact
+  uintptr_t sp;
+  uintptr_t fp;
+  uintptr_t ra_slot;  // where the step to the caller read its pc ...
+  uintptr_t ra;       // ... and what it read
+  uintptr_t fp_slot;
+  uintptr_t saved_fp;
+  uint32_t node;  // of the caller of this interface; kept with the frame
+  uint16_t module;
+  uint16_t flags;
+};
+static_assert(sizeof(RememberedFrame) == 64);
+
+// One per thread, zeroed at first; only that thread uses it, and never twice at the same time.
+struct RememberedStack {
+  uint32_t count;       // frames of the last stack
+  uint32_t verifiable;  // of these, counted from the outermost, those that may be met again
+  uint32_t capacity;    // the longest stack
+  uint32_t module_generation;
+  uintptr_t high;  // of the limits that the stack was walked with
+  bool truncated;
+  // frames()[0] is the outermost frame. There is room for twice the capacity: the upper half is the walk's.
+  RememberedFrame* frames() { return reinterpret_cast<RememberedFrame*>(this + 1); }
+  uintptr_t LookupPc(uint32_t frame) {
+    const RememberedFrame& f = frames()[frame];
+    return f.pc - ((f.flags & kExactPc) != 0 ? 0 : 1);
+  }
+  static constexpr uint16_t kExactPc = 1 << 15;  // beside format::kNode... in RememberedFrame::flags
+};
+constexpr uint64_t RememberedStackBytes(uint32_t capacity) {
+  return sizeof(RememberedStack) + uint64_t{2} * capacity * sizeof(RememberedFrame);
+}
+
+// Walks the stack from `start`; afterwards `stack` holds it, and the outermost *kept frames are the same places in the code as before,
+// with their nodes.
+// Returns false where this way is not open (registers beside sp and fp are needed, the stack is too deep, another backend is
+// in use): use Unwind; what was remembered is forgotten.
+// Contracts of unwind.h hold. Cost: about 1 ns per frame that is kept.
+bool UnwindRemembering(const Registers& start, const StackLimits& limits, RememberedStack* stack, uint32_t* kept);
+
+}  // namespace memtrace::unwind
+
+#endif  // MEMTRACE_UNWIND_REMEMBERING_H_
