@@ -10,38 +10,55 @@
 namespace memtrace::interpose {
 namespace {
 
-// Whether operator new allocates by itself. Asked at each call until a definition is there: a C program may load a C++
-// library later.
-bool RecordsHere() {
-  static std::atomic<int> known{0};
-  int state = known.load(std::memory_order_relaxed);
-  if (state == 0 && g_real.malloc != nullptr && FindNext("_Znwm") != 0) {
-    state = NextIsSameModule("malloc", "_Znwm") ? 2 : 1;
-    known.store(state, std::memory_order_relaxed);
+// What comes after ours. Looked up at each call until a definition is there: a C program may load a C++ library later.
+template <typename Function>
+struct Next {
+  std::atomic<Function*> function{nullptr};
+  // The function is the allocator's own. Asked for each form: an allocator may leave some to libstdc++.
+  std::atomic<bool> allocates{false};
+
+  Function* Find(const char* name) {
+    Function* found = function.load(std::memory_order_acquire);
+    if (found != nullptr) return found;
+    Begin();
+    found = reinterpret_cast<Function*>(FindNext(name));
+    if (found == nullptr) return nullptr;
+    allocates.store(NextIsSameModule("malloc", name), std::memory_order_relaxed);
+    function.store(found, std::memory_order_release);
+    return found;
   }
-  return state == 2;
-}
+  bool RecordsHere() const { return allocates.load(std::memory_order_relaxed); }
+};
 
 template <typename... Arguments>
-[[gnu::always_inline]] inline void* New(void* (**real)(size_t, Arguments...), const char* name,
+[[gnu::always_inline]] inline void* New(Next<void*(size_t, Arguments...)>* next, const char* name,
                                         const unwind::Registers& caller, size_t size, Arguments... arguments) {
-  Begin();
-  if (Resolve(real, name) == nullptr) {
+  auto* real = next->Find(name);
+  if (real == nullptr) {
     // No C++ runtime in sight: as good as a nothrow new.
     return g_real.malloc != nullptr ? g_real.malloc(size) : BootstrapAllocate(size);
   }
-  if (!RecordsHere() || IsNested()) return (*real)(size, arguments...);
-  void* block = (*real)(size, arguments...);
+  if (!next->RecordsHere() || IsNested()) return real(size, arguments...);
+  core::ThreadState& thread = core::t_state;
+  const int64_t countdown = thread.countdown;
+  const uint64_t last_block = thread.last_block;
+  thread.last_block = 0;
+  void* block = real(size, arguments...);
+  // The aligned forms of jemalloc 5 call aligned_alloc, where the block was noted already: one of these two tells, in sampled
+  // and in exact mode.
+  const bool noted = block != nullptr && thread.last_block == reinterpret_cast<uint64_t>(block);
+  if (noted || thread.countdown != countdown) return block;
+  thread.last_block = last_block;
   NoteAllocation(block, size, caller);
   return block;
 }
 
 template <typename... Arguments>
-[[gnu::always_inline]] inline void Delete(void (**real)(void*, Arguments...), const char* name, void* block,
+[[gnu::always_inline]] inline void Delete(Next<void(void*, Arguments...)>* next, const char* name, void* block,
                                           Arguments... arguments) {
-  Begin();
-  if (Resolve(real, name) != nullptr) {
-    if (!RecordsHere() || NoteFree(block)) (*real)(block, arguments...);
+  auto* real = next->Find(name);
+  if (real != nullptr) {
+    if (!next->RecordsHere() || NoteFree(block)) real(block, arguments...);
   } else if (g_real.free != nullptr) {
     g_real.free(block);
   }
@@ -55,13 +72,13 @@ using Alignment = size_t;     // std::align_val_t
 // MEMTRACE_NEW(function, symbol, (parameters), arguments...): one definition per form.
 #define MEMTRACE_NEW(symbol, parameters, types, ...)                              \
   MEMTRACE_EXPORT void* symbol parameters {                                       \
-    static void*(*real) types = nullptr;                                          \
-    return New(&real, #symbol, MEMTRACE_CALLER(), __VA_ARGS__);                   \
+    static constinit Next<void* types> next;                                      \
+    return New(&next, #symbol, MEMTRACE_CALLER(), __VA_ARGS__);                   \
   }
 #define MEMTRACE_DELETE(symbol, parameters, types, ...) \
   MEMTRACE_EXPORT void symbol parameters {              \
-    static void(*real) types = nullptr;                 \
-    Delete(&real, #symbol, __VA_ARGS__);                \
+    static constinit Next<void types> next;             \
+    Delete(&next, #symbol, __VA_ARGS__);                \
   }
 
 MEMTRACE_NEW(_Znwm, (size_t size), (size_t), size)
