@@ -79,7 +79,9 @@ class Case(unittest.TestCase):
             env.update(LD_PRELOAD=LIBRARY, MEMTRACE_DIR=self.recordings, MEMTRACE_SAMPLE="1", MEMTRACE_KEEP="always")
             env.update(variables)
         else:
-            env.update({k: v for k, v in variables.items() if not k.startswith(("MEMTRACE_", "LD_PRELOAD"))})
+            env.update({k: v for k, v in variables.items() if not k.startswith("MEMTRACE_")})
+            others = [path for path in env.get("LD_PRELOAD", "").split(":") if path not in ("", LIBRARY)]
+            env["LD_PRELOAD"] = ":".join(others) or None
         return {k: v for k, v in env.items() if v is not None}
 
     def start(self, *command, preload=True, env=None, **popen):

@@ -1,5 +1,6 @@
-// malloc_family SEED OPERATIONS: calls every function of the malloc family of C in a pseudo-random order, checks what
-// the standards promise, and writes its own count of what it did.
+// malloc_family SEED OPERATIONS [foreign]: calls every function of the malloc family of C in a pseudo-random order,
+// checks what the standards promise, and writes its own count of what it did. foreign: leaves out what allocators other
+// than libc's lack (the call would end in libc's heap) or do otherwise (errno).
 #include <errno.h>
 #include <malloc.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@ typedef struct {
 static Block g_blocks[kBlocks];
 static uint64_t g_random;
 static FILE* g_stream;
+static int g_foreign;
 
 static void Check(int holds, int status) {
   if (!holds) _exit(status);
@@ -50,19 +52,19 @@ static void Release(Block* block) {
   errno = 4711;
   switch (Random(4)) {
     case 0:
-      if (cfree != NULL) {
+      if (cfree != NULL && !g_foreign) {
         cfree(block->address);
         break;
       }
       __attribute__((fallthrough));
     case 1:
-      if (block->alignment == 0 && free_sized != NULL) {
+      if (block->alignment == 0 && free_sized != NULL && !g_foreign) {
         free_sized(block->address, block->size);
         break;
       }
       __attribute__((fallthrough));
     case 2:
-      if (block->alignment != 0 && free_aligned_sized != NULL) {
+      if (block->alignment != 0 && free_aligned_sized != NULL && !g_foreign) {
         free_aligned_sized(block->address, block->alignment, block->size);
         break;
       }
@@ -85,7 +87,7 @@ static void AllocateZeroed(Block* block) {
 
 static void AllocateAligned(Block* block) {
   const size_t alignment = (size_t)16 << Random(8);
-  const size_t size = RandomSize();
+  const size_t size = RandomSize() + (size_t)g_foreign;  // jemalloc does not align blocks of no bytes
   void* address = NULL;
   switch (Random(5)) {
     case 0:
@@ -102,7 +104,7 @@ static void AllocateAligned(Block* block) {
       Keep(block, valloc(size), size, 4096);
       break;
     default:
-      Keep(block, pvalloc != NULL ? pvalloc(size) : valloc(size), size, 4096);
+      Keep(block, pvalloc != NULL && !g_foreign ? pvalloc(size) : valloc(size), size, 4096);
   }
 }
 
@@ -137,6 +139,8 @@ static void ReallocateToNothing(Block* block) {
   if (address != NULL) Keep(block, address, 0, 0);  // musl
 }
 
+static int OutOfMemory(void) { return errno == ENOMEM || g_foreign; }
+
 // Each fails and leaves *block as it was.
 static void Fail(const Block* block) {
   const volatile size_t too_much = (size_t)PTRDIFF_MAX + 1;  // volatile: compilers know that it fails
@@ -145,16 +149,16 @@ static void Fail(const Block* block) {
   errno = 0;
   switch (Random(7)) {
     case 0:
-      Check(malloc(huge) == NULL && errno == ENOMEM, 20);
+      Check(malloc(huge) == NULL && OutOfMemory(), 20);
       break;
     case 1:
-      Check(calloc(huge, 4) == NULL && errno == ENOMEM, 21);
+      Check(calloc(huge, 4) == NULL && OutOfMemory(), 21);
       break;
     case 2:
-      Check(realloc(block->address, huge) == NULL && errno == ENOMEM, 22);
+      Check(realloc(block->address, huge) == NULL && OutOfMemory(), 22);
       break;
     case 3:
-      Check(reallocarray(block->address, huge, 2) == NULL && errno == ENOMEM, 23);
+      Check(reallocarray(block->address, huge, 2) == NULL && OutOfMemory(), 23);
       break;
     case 4:
       Check(posix_memalign(&address, 24, 8) == EINVAL && address == &address, 24);
@@ -163,7 +167,7 @@ static void Fail(const Block* block) {
       Check(posix_memalign(&address, 64, huge) == ENOMEM && address == &address, 25);
       break;
     default:
-      Check(memalign(64, huge) == NULL && errno == ENOMEM, 26);
+      Check(memalign(64, huge) == NULL && OutOfMemory(), 26);
   }
   Check(block->size == 0 || *(char*)block->address == 0x5a, 27);
 }
@@ -213,7 +217,8 @@ static void Operate(Block* block) {
 int main(int argc, char** argv) {
   static char text[] = "a line\n";
   static char buffer[4096];
-  if (argc != 3) return 2;
+  if (argc < 3) return 2;
+  g_foreign = argc > 3;
   g_random = strtoull(argv[1], NULL, 10) * 0x9e3779b97f4a7c15ULL + 1;
   g_stream = fmemopen(text, sizeof(text), "r");
   if (g_stream == NULL || setvbuf(g_stream, buffer, _IOFBF, sizeof(buffer)) != 0) return 3;

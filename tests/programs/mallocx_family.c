@@ -55,7 +55,7 @@ static void Operate(Block* block) {
       return;
     case 3:
       TallyFree(old, old_size);
-      sdallocx(old, old_size, flags);
+      sdallocx(old, sallocx(old, flags), flags);  // what xallocx left may be larger than asked for
       return;
     default:
       TallyFree(old, old_size);
