@@ -117,11 +117,12 @@ std::string Report::DropReason() const {
                                              "site table full: counted under the unknown stack",
                                              "stack table full: counted under the unknown stack",
                                              "stacks that the incremental unwind got wrong"};
-  static_assert(std::size(kReasons) == static_cast<size_t>(format::Drop::kCount));
   std::string text;
-  for (size_t i = 0; i < std::size(kReasons); ++i) {
+  for (size_t i = 0; i < format::kDropSlots; ++i) {
     if (profile->header.drops[i] == 0) continue;
-    text += fmt::format("{}{}: {}", text.empty() ? "" : "; ", kReasons[i], profile->header.drops[i]);
+    // Slots are only ever added: a file may know a cause that this program does not.
+    const std::string reason = i < std::size(kReasons) ? kReasons[i] : fmt::format("cause {}", i);
+    text += fmt::format("{}{}: {}", text.empty() ? "" : "; ", reason, profile->header.drops[i]);
   }
   return text;
 }

@@ -18,7 +18,7 @@ constexpr double kShareOfLimit = 0.01;
 // Less than this is nobody's problem, and all that a short-lived program has.
 constexpr double kSmallestScoreBytes = 64 * 1024;
 // The clock's octaves say nothing about a life of less work than this.
-constexpr uint64_t kSmallestWorkBytes = 512 * 1024;
+constexpr uint64_t kSmallestWorkBytes = uint64_t{512} * 1024;
 constexpr double kFewestSamples = 8;
 constexpr double kNormal95 = 1.645;  // one-sided
 // A site that never frees and allocates this much less than before is filling something up.

@@ -24,7 +24,7 @@ constexpr uint64_t Excess(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
 constexpr uint64_t RoundToUint(double value) {
   if (!(value > 0)) return 0;
   if (value >= 18446744073709549568.0) return std::numeric_limits<uint64_t>::max();
-  return static_cast<uint64_t>(value + 0.5);
+  return static_cast<uint64_t>(value + 0.5);  // NOLINT(bugprone-incorrect-roundings): not negative, constexpr
 }
 
 // FNV-1a, 64 bits (RFC draft-eastlake-fnv): small and the same everywhere, which ids need.

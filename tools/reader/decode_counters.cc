@@ -32,7 +32,7 @@ class CounterSums {
 
   // `number` is column + 1.
   void AddColumn(uint32_t node, uint64_t number, uint64_t bytes) {
-    if (number == 0 || number > 2 * format::kOctaves) {
+    if (number == 0 || number > uint64_t{2} * format::kOctaves) {
       profile_.losses.Add("columns of sites");
       return;
     }

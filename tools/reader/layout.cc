@@ -6,7 +6,6 @@
 
 namespace memtrace::tools {
 
-using format::ChunkKind;
 using format::Header;
 
 Result<Layout> Layout::Parse(const RecordingFile& file, Losses* losses) {

@@ -151,14 +151,16 @@ void WriteLosses(const Report& report, Page* page) {
   }
 }
 
-void WriteOthers(std::span<const Report> others, Page* page) {
+void WriteOthers(std::span<const Report> others, size_t top, Page* page) {
   if (others.empty()) return;
   page->Heading("Other processes");
-  for (const Report& report : others) {
-    page->Line(
-        fmt::format("  {:>10}  {:<13}{}", FormatBytes(report.profile->totals.live_bytes), report.verdict.cause,
-                    Shortened(fmt::format("{} (pid {})", DescribeTarget(report).exe, report.profile->header.pid), 52)));
+  for (const Report& report : others.first(Shown(others.size(), top))) {
+    const std::string name = fmt::format("{} (pid {})", DescribeTarget(report).exe, report.profile->header.pid);
+    page->Line(fmt::format("  {:>10}  {:<13}{}", FormatBytes(report.profile->totals.live_bytes), report.verdict.cause,
+                           Shortened(name, kPageColumns - 27)));
   }
+  const size_t hidden = others.size() - Shown(others.size(), top);
+  if (hidden > 0) page->Line(fmt::format("  ... {} more, see --top", hidden), Style::kFaint);
 }
 
 void WriteNext(const Report& report, Page* page) {
@@ -182,7 +184,7 @@ void WriteText(std::span<const Report> reports, const TextOptions& options, std:
   WriteSuspects(report, options.top, &page);
   WriteSites(report, options.top, &page);
   WriteLosses(report, &page);
-  WriteOthers(reports.subspan(1), &page);
+  WriteOthers(reports.subspan(1), options.top, &page);
   WriteNext(report, &page);
 }
 

@@ -12,7 +12,7 @@
 namespace memtrace::tools {
 
 struct TextOptions {
-  size_t top = 10;  // suspects and sites to print, 0: all
+  size_t top = 10;  // suspects, sites and processes to print, 0: all
   bool colour = false;
 };
 

@@ -60,8 +60,6 @@ std::string FunctionName(Dwarf_Die* die) {
   return plain != nullptr ? EnclosingScopes(&origin) + plain : "";
 }
 
-bool IsInlined(Dwarf_Die* die) { return dwarf_tag(die) == DW_TAG_inlined_subroutine; }
-
 // Where an inlined function was called, which is the line of the function around it.
 void CallSite(Dwarf_Die* unit, Dwarf_Die* inlined, SourceFrame* frame) {
   Dwarf_Attribute attribute;
@@ -158,23 +156,14 @@ std::vector<SourceFrame> ModuleSymbols::ResolveWithDebugInfo(Dwarf_Addr address)
     if (file != nullptr) frame.file = file;
     dwarf_lineno(line, &frame.line);
   }
-  // The innermost scope by address, then its lexical parents: dwarf_getscopes itself leaves the
-  // concrete tree at the first inlined function.
-  Dwarf_Die* raw = nullptr;
-  if (dwarf_getscopes(unit, address - bias, &raw) <= 0) return frames;
-  const std::unique_ptr<Dwarf_Die, FreeDeleter> innermost(raw);
-  const int count = dwarf_getscopes_die(innermost.get(), &raw);
-  const std::unique_ptr<Dwarf_Die, FreeDeleter> scopes(count > 0 ? raw : nullptr);
-  for (int i = 0; i < count; ++i) {
-    Dwarf_Die* scope = scopes.get() + i;
-    const bool inlined = IsInlined(scope);
-    if (!inlined && dwarf_tag(scope) != DW_TAG_subprogram) continue;
-    frame.function = FunctionName(scope);
-    frame.inlined = inlined;
+  auto index = functions_.find(dwarf_dieoffset(unit));
+  if (index == functions_.end()) index = functions_.emplace(dwarf_dieoffset(unit), FunctionIndex(unit)).first;
+  for (Dwarf_Die& function : index->second.Find(address - bias)) {
+    frame.function = FunctionName(&function);
+    frame.inlined = dwarf_tag(&function) == DW_TAG_inlined_subroutine;
     frames.push_back(frame);
-    if (!inlined) break;
     frame = {};
-    CallSite(unit, scope, &frame);
+    if (frames.back().inlined) CallSite(unit, &function, &frame);
   }
   if (frames.empty() && !frame.file.empty()) frames.push_back(frame);
   return frames;

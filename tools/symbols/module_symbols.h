@@ -6,8 +6,10 @@
 
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
+#include "tools/symbols/function_index.h"
 #include "tools/symbols/symbolizer.h"
 
 namespace memtrace::tools {
@@ -44,7 +46,8 @@ class ModuleSymbols {
   std::unique_ptr<Dwfl, EndDwfl> dwfl_;
   Dwfl_Module* module_ = nullptr;  // nullptr: nothing to resolve with
   bool units_indexed_ = false;
-  std::vector<UnitRange> units_;  // by begin; only for files without .debug_aranges
+  std::vector<UnitRange> units_;                            // by begin; only for files without .debug_aranges
+  std::unordered_map<Dwarf_Off, FunctionIndex> functions_;  // by unit
   std::string problem_;
 };
 

@@ -93,7 +93,9 @@ void Request(Service* service, Heap* heap) {
       heap->cache.pop_back();
     }
   }
-  service->FreeAfter(service->New(2, 1000), service->Exponential(40 * kMiB));
+  // Drawn one after the other: compilers evaluate arguments in different orders.
+  const Block session = service->New(2, 1000);
+  service->FreeAfter(session, service->Exponential(40 * kMiB));
   if (service->now() >= heap->next_burst) {  // pool in bursts
     heap->next_burst += 70 << 20;
     for (int i = 0; i < 600; ++i) service->FreeAfter(service->New(4, 8192), 15 * kMiB);

@@ -127,7 +127,8 @@ TEST_P(ServiceTest, TheLeakComesFirst) {
             << "site " << site << " rate " << rate << " seed " << seed;
         if (site < kInnocentSites) worst_innocent = std::max(worst_innocent, survival.score);
       }
-      EXPECT_LT(worst_innocent, 0.3e6) << rate << ' ' << seed;
+      // One sample stands for `rate` bytes: less than two of them are no finding.
+      EXPECT_LT(worst_innocent, std::max(0.3e6, 2.0 * static_cast<double>(rate))) << rate << ' ' << seed;
       for (size_t site = kInnocentSites; site < kInnocentSites + leaks; ++site) {
         const double score = AnalyseSurvival(run.histories[site], run.work_bytes).score;
         EXPECT_LT(worst_innocent * 8, score) << rate << ' ' << seed;

@@ -224,12 +224,13 @@ TEST(DecodeTest, IndicesOutsideOfTheTablesAreLosses) {
 }
 
 TEST(DecodeTest, HeaderThatLiesAboutSizesIsCaught) {
-  constexpr size_t kFields[] = {offsetof(format::Header, chunk_bytes),         offsetof(format::Header, max_chunks),
-                                offsetof(format::Header, timeline_capacity),
-                                offsetof(format::Header, thread_buffer_bytes), offsetof(format::Header, node_count),
-                                offsetof(format::Header, module_count),        offsetof(format::Header, live_buckets),
-                                offsetof(format::Header, thread_count),        offsetof(format::Header, blob_bytes),
-                                offsetof(format::Header, directory_offset),    offsetof(format::Header, front_bytes)};
+  constexpr size_t kFields[] = {
+      offsetof(format::Header, chunk_bytes),       offsetof(format::Header, max_chunks),
+      offsetof(format::Header, timeline_capacity), offsetof(format::Header, thread_buffer_bytes),
+      offsetof(format::Header, node_count),        offsetof(format::Header, module_count),
+      offsetof(format::Header, live_buckets),      offsetof(format::Header, thread_count),
+      offsetof(format::Header, blob_bytes),        offsetof(format::Header, directory_offset),
+      offsetof(format::Header, front_bytes)};
   for (const size_t field : kFields) {
     std::vector<std::byte> bytes = Small().Build();
     PatchHeader(&bytes, field, 0xfffffff0);

@@ -24,6 +24,7 @@ using testing::EndsWith;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
+using testing::StartsWith;
 
 __attribute__((always_inline)) inline const char* InnerFunction() {
   const char* here = CallerAddress();
@@ -73,9 +74,9 @@ TEST_F(SymbolizerTest, NamesInlinedFramesWithTheirLines) {
   Symbolizer symbolizer({});
   const std::vector<SourceFrame> frames = symbolizer.Resolve(OwnPath(), BuildId(), pc_);
   ASSERT_THAT(frames, SizeIs(2));
-  EXPECT_EQ(frames[0].function, "memtrace::tools::(anonymous namespace)::InnerFunction");
+  EXPECT_THAT(frames[0].function, StartsWith("memtrace::tools::(anonymous namespace)::InnerFunction"));
   EXPECT_TRUE(frames[0].inlined);
-  EXPECT_EQ(frames[1].function, "memtrace::tools::(anonymous namespace)::OuterFunction");
+  EXPECT_THAT(frames[1].function, StartsWith("memtrace::tools::(anonymous namespace)::OuterFunction"));
   EXPECT_FALSE(frames[1].inlined);
   EXPECT_THAT(frames[0].file, EndsWith("symbolizer_test.cc"));
   EXPECT_THAT(frames[1].file, EndsWith("symbolizer_test.cc"));
