@@ -31,6 +31,13 @@ enum class Mode : uint32_t {
   kOn = 2,
 };
 
+// How the time line is filled, see timeline.cc.
+struct TimelineSlots {
+  uint64_t points = 0;  // recorded so far
+  uint64_t stride = 1;  // every stride-th is kept, from the first on
+  uint32_t used = 0;
+};
+
 struct Process {
   std::atomic<Mode> mode{Mode::kOff};
   std::atomic<uint32_t> generation{1};  // raised in a forked child; makes every ThreadState stale
@@ -58,6 +65,7 @@ struct Process {
   rt::Cgroup cgroup = {};
   std::atomic<uint64_t> next_tick_ns{0};         // CLOCK_MONOTONIC
   std::atomic<uint64_t> next_tick_live_bytes{0};
+  TimelineSlots timeline;
   std::atomic<uint32_t> thresholds_taken{0};
   std::atomic<bool> snapshot_running{false};
   bool brink = false;

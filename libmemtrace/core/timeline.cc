@@ -36,24 +36,27 @@ uint64_t ResidentBytes() {
   return rt::ParseUint(rt::NextWord(&statm), &pages) ? pages * rt::PageBytes() : kUnknown;
 }
 
-// Keeps every second point when all slots are taken. A reader may see points twice meanwhile.
-TimelinePoint* FreeSlot(format::Header* h, TimelinePoint* points) {
-  for (int pass = 0; pass < 2; ++pass) {
-    for (uint32_t i = 0; i < h->timeline_capacity; ++i) {
-      if (points[i].time_ns == 0) return &points[i];
-    }
-    for (uint32_t i = 1; i < h->timeline_capacity; i += 2) points[i].time_ns = 0;
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < h->timeline_capacity; ++i) {
-      if (points[i].time_ns == 0) continue;
-      if (i != kept) {
-        points[kept] = points[i];
-        points[i].time_ns = 0;
-      }
-      ++kept;
+// Where the next point goes. When all slots are taken every second point is kept, and from then on every second of those that would
+// have been: so they spread evenly over the life of the process. The newest is always there: one that is not to be kept gives
+// its slot to the next. A reader may see points twice, or miss one, meanwhile.
+TimelinePoint* NextSlot(const format::Header& h, TimelinePoint* points) {
+  TimelineSlots& slots = g_process.timeline;
+  if (points[0].time_ns == 0) slots = {};  // a new recording
+  const bool newest_is_kept = slots.points == 0 || (slots.points - 1) % slots.stride == 0;
+  ++slots.points;
+  if (!newest_is_kept) {
+    Store(points[slots.used - 1].time_ns, uint64_t{0});
+    return &points[slots.used - 1];
+  }
+  if (slots.used == h.timeline_capacity) {
+    slots.used /= 2;
+    slots.stride *= 2;
+    for (uint32_t i = 1; i < h.timeline_capacity; ++i) {
+      Store(points[i].time_ns, uint64_t{0});
+      if (i < slots.used) points[i] = points[2 * i];
     }
   }
-  return nullptr;
+  return &points[slots.used++];
 }
 
 void WatchThresholds(uint64_t percent) {
@@ -119,15 +122,14 @@ void StorePoint(const rt::MemoryUse& use) {
   auto* points = reinterpret_cast<TimelinePoint*>(const_cast<uint8_t*>(p.recording.data()) + h.timeline_offset);
   const uint64_t now = rt::NowNanoseconds(rt::Clock::kRealtime);
   Store(h.last_event_ns, now);
-  if (TimelinePoint* point = FreeSlot(&h, points)) {
-    point->work_bytes = Load(h.work_bytes);
-    CountLive(h, point);
-    point->cgroup_usage_bytes = use.usage_bytes;
-    point->cgroup_working_set_bytes = use.WorkingSetBytes();
-    point->cgroup_limit_bytes = use.limit_bytes;
-    point->rss_bytes = ResidentBytes();
-    Store(point->time_ns, now, std::memory_order_release);
-  }
+  TimelinePoint* point = NextSlot(h, points);
+  point->work_bytes = Load(h.work_bytes);
+  CountLive(h, point);
+  point->cgroup_usage_bytes = use.usage_bytes;
+  point->cgroup_working_set_bytes = use.WorkingSetBytes();
+  point->cgroup_limit_bytes = use.limit_bytes;
+  point->rss_bytes = ResidentBytes();
+  Store(point->time_ns, now, std::memory_order_release);
   p.timeline_lock.Release();
 }
 

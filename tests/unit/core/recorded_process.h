@@ -35,13 +35,16 @@ class RecordedProcess {
  public:
   // Runs `body` in a child that records with these variables ("NAME=value"); MEMTRACE_DIR is a directory of this object.
   // Returns the child's wait status. The child does not end in an orderly way unless `body` calls Finish().
-  int Run(std::vector<std::string> variables, const std::function<void()>& body) {
+  // `before` runs in the child before recording begins.
+  int Run(std::vector<std::string> variables, const std::function<void()>& body,
+          const std::function<void()>& before = [] {}) {
     variables.push_back(std::string("MEMTRACE_DIR=") + tree_.root());
     variables.push_back("MEMTRACE_QUIET=1");
     return RunInChild([&] {
       std::vector<const char*> environment;
       for (const std::string& variable : variables) environment.push_back(variable.c_str());
       environment.push_back(nullptr);
+      before();
       started_ = Start(environment.data(), {[](void*) {}, format::Libc::kGlibc, 0});
       body();
     });
