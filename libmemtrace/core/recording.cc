@@ -73,7 +73,7 @@ int Recording::Create(const char* directory, uint64_t max_bytes) {
 
   max_bytes_ = RoundUp(AddressBudget(max_bytes), kChunkBytes);
   max_chunks_ = static_cast<uint32_t>(max_bytes_ / kChunkBytes);
-  chunk_limit_ = max_chunks_;
+  chunk_limit_.store(max_chunks_, std::memory_order_relaxed);
   constexpr uint64_t kTimelineOffset = 4096;
   constexpr uint32_t kTimelinePoints = 512;
   const uint64_t directory_offset = kTimelineOffset + kTimelinePoints * sizeof(format::TimelinePoint);
@@ -128,7 +128,7 @@ void Recording::ForgetInChild() {
   chunks_ = nullptr;
   table_ = nullptr;
   fd_ = -1;
-  locked_bytes_ = 0;
+  locked_bytes_.store(0, std::memory_order_relaxed);
   read_advice_.store(MADV_NORMAL, std::memory_order_relaxed);
   file_bytes_.store(0, std::memory_order_relaxed);
   for (std::atomic<uint32_t>& count : counts_) count.store(0, std::memory_order_relaxed);
@@ -148,14 +148,14 @@ int Recording::UsableDescriptor() {
 }
 
 void Recording::LockTail(uint64_t from, uint64_t to) {
-  if (from != locked_bytes_) return;  // a hole before: locking went as far as it could
+  if (from != locked_bytes()) return;  // a hole before: locking went as far as it could
   constexpr int kMlockOnFault = 1;
   const uint64_t room = lock_limit_ > kLockReserveBytes ? lock_limit_ - kLockReserveBytes : 0;
   // Privileged processes are not limited: try all of it first, then what the limit leaves.
   for (const uint64_t end : {to, room < to ? room / kChunkBytes * kChunkBytes : to}) {
     if (end <= from) continue;
     if (!IsError(Syscall(__NR_mlock2, Address(base_ + from), static_cast<long>(end - from), kMlockOnFault))) {
-      locked_bytes_ = end;
+      locked_bytes_.store(end, std::memory_order_relaxed);
       return;
     }
   }
@@ -199,7 +199,7 @@ uint64_t Recording::used_bytes() const {
   return header().front_bytes + uint64_t{Load(header().chunk_count, std::memory_order_acquire)} * kChunkBytes;
 }
 
-uint32_t Recording::ChunksLeft() const { return chunk_limit_ - Load(header().chunk_count); }
+uint32_t Recording::ChunksLeft() const { return chunk_limit_.load(std::memory_order_relaxed) - Load(header().chunk_count); }
 
 int Recording::AddChunk(format::ChunkKind kind) {
   const rt::LockHolder holder(&grow_lock_);
@@ -208,11 +208,12 @@ int Recording::AddChunk(format::ChunkKind kind) {
   const uint32_t chunk = h.chunk_count;
   // The last quarter is for live blocks: they are what the recording is for.
   const bool live = kind == format::ChunkKind::kLive || kind == format::ChunkKind::kOverflow;
-  if (chunk >= (live ? chunk_limit_ : chunk_limit_ - chunk_limit_ / 4)) return -1;
+  const uint32_t limit = chunk_limit_.load(std::memory_order_relaxed);
+  if (chunk >= (live ? limit : limit - limit / 4)) return -1;
   const uint64_t end = h.front_bytes + (uint64_t{chunk} + 1) * kChunkBytes;
   if (end > file_bytes() && !Grow(end)) {
     RaiseFlag(format::kFlagGrowthRefused);
-    chunk_limit_ = chunk;  // asking again and again would cost the program a system call each time
+    chunk_limit_.store(chunk, std::memory_order_relaxed);  // asking again and again would cost the program a system call each time
     return -1;
   }
   const int k = static_cast<int>(kind);

@@ -74,8 +74,8 @@ class Recording {
 
   void CountDrop(format::Drop cause, uint64_t events = 1) const;
   void RaiseFlag(uint32_t flag) const;
-  uint64_t locked_bytes() const { return locked_bytes_; }
-  uint64_t unlocked_bytes() const { return file_bytes() - locked_bytes_; }
+  uint64_t locked_bytes() const { return locked_bytes_.load(std::memory_order_relaxed); }
+  uint64_t unlocked_bytes() const { return file_bytes() - locked_bytes(); }
   bool fully_locked() const { return unlocked_bytes() == 0; }
   // Whether a fault on a page that was reclaimed reads what lies around it as well, as the kernel does by default: 128 KiB,
   // on some devices megabytes. On the brink the next reclaim would drop all of it again instead of killing.
@@ -99,10 +99,10 @@ class Recording {
   uint64_t table_bytes_ = 0;
   uint64_t max_bytes_ = 0;
   uint32_t max_chunks_ = 0;  // what the directory has room for
-  uint32_t chunk_limit_ = 0;  // lowered when the file cannot grow
+  std::atomic<uint32_t> chunk_limit_{0};  // lowered when the file cannot grow
   int fd_ = -1;
   rt::FileIdentity identity_;
-  uint64_t locked_bytes_ = 0;
+  std::atomic<uint64_t> locked_bytes_{0};
   uint64_t lock_limit_ = 0;
   std::atomic<int> read_advice_{0};  // MADV_NORMAL or MADV_RANDOM
   std::atomic<uint64_t> file_bytes_{0};

@@ -10,7 +10,6 @@ namespace {
 using format::ColumnCell;
 using format::SiteCell;
 
-constexpr uint32_t kProbes = 16;
 
 // The first eight bytes of a cell name what it counts.
 template <typename Cell>
@@ -20,6 +19,7 @@ uint64_t& KeyOf(Cell* cell) {
 static_assert(offsetof(SiteCell, node) == 0 && offsetof(SiteCell, writer) == 4 && offsetof(ColumnCell, key) == 0);
 static_assert(std::endian::native == std::endian::little);
 
+constexpr uint32_t kAllWriters = 0xffffffff;
 uint64_t SiteKey(uint32_t writer, uint32_t site) { return uint64_t{writer} << 32 | site; }
 
 // Keeps what the cell held when the peak was reached, before it changes for the first time since.
@@ -35,12 +35,14 @@ bool SiteTable::Open(Recording* recording) {
   recording_ = recording;
   sites_.generation.store(0, std::memory_order_relaxed);
   columns_.generation.store(0, std::memory_order_relaxed);
+  leftover_ = nullptr;
   return recording->AddChunk(sites_.kind) == 0 && recording->AddChunk(columns_.kind) == 0;
 }
 
 void SiteTable::ForgetInChild() {
   sites_.grow_lock.Reset();
   columns_.grow_lock.Reset();
+  leftover_lock_.Reset();
 }
 
 // Generation g lies in the chunks with ordinals 2^g - 1 to 2^(g+1) - 2.
@@ -72,31 +74,49 @@ void SiteTable::Prefetch(uint32_t writer, uint32_t site) const {
   __builtin_prefetch(cell->columns, 1);
 }
 
-// The cell of `key`, made if need be; nullptr if there is no room.
+// The cell of `key`, made if need be; nullptr if there is no room. A neighbourhood of `probes` cells that is full makes the
+// table grow, if it is not the whole table.
 template <typename Cell>
-Cell* SiteTable::Claim(Table* table, uint64_t key) {
+Cell* SiteTable::Claim(Table* table, uint64_t key, uint32_t probes) {
   for (;;) {
     const uint32_t generation = table->generation.load(std::memory_order_acquire);
     const auto hash = static_cast<uint32_t>(rt::Mix(key));
-    for (uint32_t probe = 0; probe < kProbes; ++probe) {
+    for (uint32_t probe = 0; probe < probes; ++probe) {
       auto* cell = CellAt<Cell>(*table, generation, hash + probe);
       uint64_t found = Load(KeyOf(cell));
       if (found == key) return cell;
       if (found != 0) continue;
       if (Atomic(KeyOf(cell)).compare_exchange_strong(found, key, std::memory_order_relaxed) || found == key) return cell;
     }
-    if (!NextGeneration(table, generation)) return nullptr;
+    if (probes != kProbes || !NextGeneration(table, generation)) return nullptr;
   }
 }
 
-SiteCell* SiteTable::CellFor(uint32_t writer, uint32_t site) {
+template <typename Change>
+void SiteTable::Update(uint32_t writer, uint32_t site, Change change) {
   auto* cell = Claim<SiteCell>(&sites_, SiteKey(writer, site));
   if (cell == nullptr) {
     recording_->CountDrop(format::Drop::kSiteTableFull);
     cell = Claim<SiteCell>(&sites_, SiteKey(writer, format::kUnknownSite));
   }
-  if (cell != nullptr) FixPeak(cell, Load(recording_->header().peak_epoch));
-  return cell;
+  const uint64_t peak_epoch = Load(recording_->header().peak_epoch);
+  if (cell != nullptr) {
+    FixPeak(cell, peak_epoch);
+    change(cell);
+    return;
+  }
+  const rt::LockHolder holder(&leftover_lock_);
+  if (!holder.held()) {
+    recording_->CountDrop(format::Drop::kBusy);
+    return;
+  }
+  if (leftover_ == nullptr) {
+    const uint32_t all = format::kSitesPerChunk << sites_.generation.load(std::memory_order_acquire);
+    leftover_ = Claim<SiteCell>(&sites_, SiteKey(kAllWriters, format::kUnknownSite), all);
+    if (leftover_ == nullptr) return;
+  }
+  FixPeak(leftover_, peak_epoch);
+  change(leftover_);
 }
 
 void SiteTable::AddColumn(SiteCell* cell, int column, uint64_t bytes) {
@@ -116,20 +136,20 @@ void SiteTable::AddColumn(SiteCell* cell, int column, uint64_t bytes) {
 }
 
 void SiteTable::CountAllocation(uint32_t writer, uint32_t site, format::Weight weight, uint64_t work_bytes) {
-  SiteCell* cell = CellFor(writer, site);
-  if (cell == nullptr) return;
-  Bump(cell->alloc_count_q16, weight.count_q16);
-  Bump(cell->alloc_bytes, weight.bytes);
-  AddColumn(cell, format::WorkColumn(work_bytes), weight.bytes);
+  Update(writer, site, [&](SiteCell* cell) {
+    Bump(cell->alloc_count_q16, weight.count_q16);
+    Bump(cell->alloc_bytes, weight.bytes);
+    AddColumn(cell, format::WorkColumn(work_bytes), weight.bytes);
+  });
 }
 
 void SiteTable::CountFree(uint32_t writer, uint32_t site, format::Weight weight, uint64_t age_bytes, bool temporary) {
-  SiteCell* cell = CellFor(writer, site);
-  if (cell == nullptr) return;
-  Bump(cell->free_count_q16, weight.count_q16);
-  Bump(cell->free_bytes, weight.bytes);
-  if (temporary) Bump(cell->temporary_count_q16, weight.count_q16);
-  AddColumn(cell, format::AgeColumn(age_bytes), weight.bytes);
+  Update(writer, site, [&](SiteCell* cell) {
+    Bump(cell->free_count_q16, weight.count_q16);
+    Bump(cell->free_bytes, weight.bytes);
+    if (temporary) Bump(cell->temporary_count_q16, weight.count_q16);
+    AddColumn(cell, format::AgeColumn(age_bytes), weight.bytes);
+  });
 }
 
 }  // namespace memtrace::core

@@ -26,6 +26,7 @@ class SiteTable {
   void CountFree(uint32_t writer, uint32_t site, format::Weight weight, uint64_t age_bytes, bool temporary);
 
  private:
+  static constexpr uint32_t kProbes = 16;
   struct Table {
     constexpr explicit Table(format::ChunkKind table_kind) : kind(table_kind) {}
     format::ChunkKind kind;
@@ -35,14 +36,18 @@ class SiteTable {
   template <typename Cell>
   Cell* CellAt(const Table& table, uint32_t generation, uint32_t hash) const;
   template <typename Cell>
-  Cell* Claim(Table* table, uint64_t key);
+  Cell* Claim(Table* table, uint64_t key, uint32_t probes = kProbes);
   bool NextGeneration(Table* table, uint32_t generation);
-  format::SiteCell* CellFor(uint32_t writer, uint32_t site);
+  template <typename Change>
+  void Update(uint32_t writer, uint32_t site, Change change);
   void AddColumn(format::SiteCell* cell, int column, uint64_t bytes);
 
   Recording* recording_ = nullptr;
   Table sites_{format::ChunkKind::kSite};
   Table columns_{format::ChunkKind::kColumn};
+  // Of the unknown site, claimed when a thread first finds no room for one of its own; all such threads share it.
+  format::SiteCell* leftover_ = nullptr;
+  rt::Lock leftover_lock_;
 };
 
 }  // namespace memtrace::core
