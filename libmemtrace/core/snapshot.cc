@@ -5,10 +5,22 @@
 #include "libmemtrace/core/process.h"
 #include "libmemtrace/core/snapshot_writer.h"
 #include "libmemtrace/core/timeline.h"
+#include "libmemtrace/rt/own_stack.h"
 
 namespace memtrace::core {
 
-bool TakeSnapshot(format::Trigger trigger, uint32_t percent) {
+namespace {
+
+// A handler may stand on an alternate stack of 8 KiB, of which the kernel's frame takes 3; an allocation, on that of a coroutine.
+constexpr size_t kStackBytes = 128 * 1024;
+
+struct Order {
+  format::Trigger trigger;
+  uint32_t percent;
+  bool done;
+};
+
+bool TakeHere(format::Trigger trigger, uint32_t percent) {
   Process& p = g_process;
   if (p.mode.load(std::memory_order_acquire) != Mode::kOn || !p.recording.open()) return false;
   if (p.snapshot_running.exchange(true, std::memory_order_acquire)) return false;
@@ -32,6 +44,19 @@ bool TakeSnapshot(format::Trigger trigger, uint32_t percent) {
   return result == 0;
 }
 
+void Take(void* context) {
+  auto* order = static_cast<Order*>(context);
+  if (g_process.mode.load(std::memory_order_acquire) == Mode::kOn && InForkedChild()) BecomeChild();
+  order->done = TakeHere(order->trigger, order->percent);
+}
+
+}  // namespace
+
+bool TakeSnapshot(format::Trigger trigger, uint32_t percent) {
+  Order order{trigger, percent, false};
+  return rt::CallOnOwnStack(kStackBytes, &Take, &order) && order.done;
+}
+
 void SnapshotFromSignal() {
   ThreadState* thread = &t_state;
   if (thread->in_memtrace != 0) {
@@ -40,7 +65,6 @@ void SnapshotFromSignal() {
   }
   thread->in_memtrace = 1;
   std::atomic_signal_fence(std::memory_order_seq_cst);
-  if (g_process.mode.load(std::memory_order_acquire) == Mode::kOn && InForkedChild()) BecomeChild();
   TakeSnapshot(format::Trigger::kSignal, 0);
   std::atomic_signal_fence(std::memory_order_seq_cst);
   thread->in_memtrace = 0;

@@ -226,6 +226,9 @@ class TightStacks(harness.Case):
     def test_thread_of_16_kib(self):
         self.check("thread", 16384)
 
+    def test_alternate_stack_of_8_kib(self):
+        self.check("alternate", 8192)
+
     def test_alternate_stack_of_16_kib(self):
         self.check("alternate", 16384)
 
