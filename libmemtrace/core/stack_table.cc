@@ -1,21 +1,30 @@
 #include "libmemtrace/core/stack_table.h"
 
+#include <sys/mman.h>
+
 #include "libmemtrace/rt/random.h"
+#include "libmemtrace/rt/syscall.h"
 
 namespace memtrace::core {
 namespace {
 
 constexpr uint32_t kInitialSlots = 8192;
-constexpr uint32_t kProbes = 16;
+constexpr uint32_t kProbes = 64;
 
 uint32_t Hash(uint32_t parent, uint64_t pc_module) {
   return static_cast<uint32_t>(rt::Mix(pc_module * 0x9e3779b97f4a7c15 + parent));
 }
 
+// Where to look at the `probe`-th attempt: through the cache line of four slots, then at lines further and further away.
+uint32_t ProbeIndex(uint32_t hash, uint32_t probe) {
+  const uint32_t line = probe / 4;
+  return (hash & ~uint32_t{3}) + line * (line + 1) / 2 * 4 + ((hash + probe) & 3);
+}
+
 }  // namespace
 
 StackTable::Index* StackTable::NewIndex(uint32_t slots) {
-  auto* index = static_cast<Index*>(rt::MapAnonymous(sizeof(Index) + uint64_t{slots} * sizeof(uint32_t)));
+  auto* index = static_cast<Index*>(rt::MapAnonymous(IndexBytes(slots)));
   if (index != nullptr) index->mask = slots - 1;
   return index;
 }
@@ -24,7 +33,7 @@ bool StackTable::Open(Recording* recording) {
   recording_ = recording;
   Index* index = NewIndex(kInitialSlots);
   if (index == nullptr || recording->AddChunk(format::ChunkKind::kNode) < 0) return false;
-  private_bytes_.store(kInitialSlots * sizeof(uint32_t), std::memory_order_relaxed);
+  private_bytes_.store(IndexBytes(kInitialSlots), std::memory_order_relaxed);
   recording->header().node_count = 1;  // node 0 is the root
   index_.store(index, std::memory_order_release);
   return true;
@@ -57,58 +66,63 @@ uint32_t StackTable::Append(uint32_t parent, uint64_t pc_module, uint16_t flags)
   return node;
 }
 
-void StackTable::GrowIndex() {
+void StackTable::GrowIndex(Index* old) {
   if (!grow_lock_.TryAcquire()) return;
-  Index* old = index_.load(std::memory_order_acquire);
   const uint32_t slots = (old->mask + 1) * 2;
-  if (used_.load(std::memory_order_relaxed) > old->mask / 2) {
+  if (index_.load(std::memory_order_acquire) == old) {
     if (Index* index = NewIndex(slots)) {
       for (uint32_t i = 0; i <= old->mask; ++i) {
-        const uint32_t node = Load(old->slots()[i], std::memory_order_acquire);
-        if (node == 0) continue;
-        const uint32_t hash = Hash(NodeAt(node)->parent, NodeAt(node)->pc_module);
+        const Slot& known = old->slots()[i];
+        const uint32_t node = Load(known.node, std::memory_order_acquire);
+        if (node == 0 || node == kBusy) continue;
+        const uint32_t hash = Hash(known.parent, known.pc_module);
         for (uint32_t probe = 0; probe < kProbes; ++probe) {
-          uint32_t& slot = index->slots()[(hash + probe) & index->mask];
-          if (slot != 0) continue;
-          slot = node;
+          Slot& slot = index->slots()[ProbeIndex(hash, probe) & index->mask];
+          if (slot.node != 0) continue;
+          slot = {known.pc_module, known.parent, node};
           break;
         }
       }
-      // The old index stays mapped: others may be looking into it. All of them together are as large as the last.
       index_.store(index, std::memory_order_release);
-      private_bytes_.fetch_add(uint64_t{slots} * sizeof(uint32_t), std::memory_order_relaxed);
+      private_bytes_.store(IndexBytes(slots), std::memory_order_relaxed);
+      // Others may be looking into the old index: it stays mapped and reads as empty from now on.
+      rt::Syscall(__NR_madvise, rt::Address(old), static_cast<long>(IndexBytes(slots / 2)), MADV_DONTNEED);
     }
   }
   grow_lock_.Release();
 }
 
 uint32_t StackTable::Intern(uint32_t parent, uint64_t pc, uint16_t module, uint16_t flags) {
+  static_assert((format::kNodeTruncated | format::kNodeInterrupted) < 4);
   const uint64_t pc_module = (pc & 0xffffffffffff) | uint64_t{module} << 48;
   const uint32_t hash = Hash(parent, pc_module);
   Index* index = index_.load(std::memory_order_acquire);
-  uint32_t* free_slot = nullptr;
+  Slot* free_slot = nullptr;
   for (uint32_t probe = 0; probe < kProbes; ++probe) {
-    uint32_t& slot = index->slots()[(hash + probe) & index->mask];
-    const uint32_t node = Load(slot, std::memory_order_acquire);
+    Slot& slot = index->slots()[ProbeIndex(hash, probe) & index->mask];
+    const uint32_t node = Load(slot.node, std::memory_order_acquire);
     if (node == 0) {
       free_slot = &slot;
       break;
     }
-    const format::Node* known = NodeAt(node);
-    if (known->pc_module == pc_module && known->parent == parent && known->flags == flags) return node;
+    if (node == kBusy || node >> kNodeBits != flags) continue;
+    if (Load(slot.pc_module) == pc_module && Load(slot.parent) == parent) return node & kNodeMask;
   }
   const uint32_t node = Append(parent, pc_module, flags);
-  if (node == 0) {
+  if (node == 0 || node > kNodeMask) {
     recording_->CountDrop(format::Drop::kNodeTableFull);
     return 0;
   }
-  if (free_slot != nullptr) {
-    uint32_t expected = 0;
-    Atomic(*free_slot).compare_exchange_strong(expected, node, std::memory_order_release, std::memory_order_relaxed);
-  } else {  // a full neighbourhood: overwrite, the loser is found no more and gets a new node when it comes again
-    Store(index->slots()[hash & index->mask], node, std::memory_order_release);
+  uint32_t empty = 0;
+  // Where a race was lost, or the neighbourhood is full, the frame is not found next time and gets another node.
+  if (free_slot != nullptr && Atomic(free_slot->node).compare_exchange_strong(empty, kBusy, std::memory_order_relaxed)) {
+    Store(free_slot->pc_module, pc_module);
+    Store(free_slot->parent, parent);
+    Store(free_slot->node, node | uint32_t{flags} << kNodeBits, std::memory_order_release);
+    if (used_.fetch_add(1, std::memory_order_relaxed) > index->mask / 8 * 5) GrowIndex(index);
+  } else if (free_slot == nullptr) {
+    GrowIndex(index);
   }
-  if (used_.fetch_add(1, std::memory_order_relaxed) > index->mask / 2) GrowIndex();
   return node;
 }
 

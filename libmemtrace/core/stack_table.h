@@ -24,13 +24,25 @@ class StackTable {
   uint64_t private_bytes() const { return private_bytes_.load(std::memory_order_relaxed); }
 
  private:
-  struct Index {
-    uint32_t mask;  // followed by mask + 1 slots
-    uint32_t* slots() { return &mask + 1; }
+  // All that is compared lies in the slot: a look-up costs one cache miss. `node` is stored last; kBusy while the rest is
+  // being written.
+  struct Slot {
+    uint64_t pc_module;
+    uint32_t parent;
+    uint32_t node;  // flags of the node in the two high bits; 0: empty
   };
+  static_assert(sizeof(Slot) == 16);
+  static constexpr uint32_t kNodeBits = 30;
+  static constexpr uint32_t kNodeMask = (1u << kNodeBits) - 1;
+  static constexpr uint32_t kBusy = ~uint32_t{0};
+  struct alignas(64) Index {  // a cache line, so that four slots share one
+    uint32_t mask;  // followed by mask + 1 slots
+    Slot* slots() { return reinterpret_cast<Slot*>(this + 1); }
+  };
+  static constexpr uint64_t IndexBytes(uint32_t slots) { return sizeof(Index) + uint64_t{slots} * sizeof(Slot); }
   static Index* NewIndex(uint32_t slots);
   uint32_t Append(uint32_t parent, uint64_t pc_module, uint16_t flags);
-  void GrowIndex();
+  void GrowIndex(Index* old);
   format::Node* NodeAt(uint32_t node) const { return recording_->At<format::Node, format::ChunkKind::kNode>(node); }
 
   Recording* recording_ = nullptr;
