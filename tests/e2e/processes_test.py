@@ -12,8 +12,10 @@ KEPT_BYTES = 2000 * 1000  # by leave.c
 
 
 class Forks(harness.Case):
+    program = harness.program("fork_once")
+
     def fork_once(self, how, **env):
-        run = self.run_both(harness.program("fork_once"), how, env=env)
+        run = self.run_both(self.program, how, env=env)
         self.assertEqual((run.status, run.out), (0, b"child 7\n"))
         return run
 
@@ -41,6 +43,10 @@ class Forks(harness.Case):
                 self.assertEqual((child["frees"], child["live_bytes"]), (0, 5000))
                 for path in self.files():
                     os.unlink(path)
+
+    def test_child_under_musl(self):
+        self.program = self.musl_program("fork_once")
+        self.assertEqual(self.check_fork("return")["live_bytes"], 5000)
 
     def test_child_that_allocates_nothing_leaves_the_parent_intact(self):
         run = self.fork_once("nothing")
@@ -146,8 +152,10 @@ class Executions(harness.Case):
 class Endings(harness.Case):
     """Every way to end: the same status as without the library, and nothing lost."""
 
+    program = harness.program("leave")
+
     def check(self, how, status, state):
-        run = self.run_both(harness.program("leave"), how, env={"MEMTRACE_KEEP": "auto"})
+        run = self.run_both(self.program, how, env={"MEMTRACE_KEEP": "auto"})
         self.assertEqual(run.status, status)
         report = self.report(self.recording(run.pid))
         self.assert_exact(report)
@@ -189,6 +197,15 @@ class Endings(harness.Case):
 
     def test_terminated(self):
         self.check("term", -signal.SIGTERM, "killed")
+
+    def test_under_musl(self):
+        self.program = self.musl_program("leave")
+        for how, status, state in (("return", 5, "exited"), ("_exit", 5, "exited"), ("quick_exit", 5, "exited"),
+                                   ("thread", 5, "exited"), ("pthread_exit", 0, "exited"),
+                                   ("abort", -signal.SIGABRT, "killed"), ("kill", -signal.SIGKILL, "killed")):
+            with self.subTest(how=how):
+                self.check(how, status, state)
+                os.unlink(self.recording())
 
 
 class Litter(harness.Case):
