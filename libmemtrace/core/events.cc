@@ -52,13 +52,13 @@ void AddLive(format::ThreadBuffer* buffer, int64_t bytes, int64_t count_q16) {
   Bump(buffer->pending_live_count_q16, count_q16);
   const int64_t pending = buffer->pending_live_bytes;
   if (Load(h.thread_count) == 1) {
-    const uint64_t live = h.live_bytes + static_cast<uint64_t>(pending);
-    const uint64_t count = h.live_count_q16 + static_cast<uint64_t>(buffer->pending_live_count_q16);
-    if (bytes > 0 && live > h.peak_live_bytes) {
+    const uint64_t live = Load(h.live_bytes) + static_cast<uint64_t>(pending);
+    const uint64_t count = Load(h.live_count_q16) + static_cast<uint64_t>(buffer->pending_live_count_q16);
+    if (bytes > 0 && live > Load(h.peak_live_bytes)) {
       Store(h.peak_live_bytes, live);
-      Bump(h.peak_epoch, uint64_t{1});
+      Store(h.peak_epoch, Load(h.peak_epoch) + 1);
     }
-    if (count_q16 > 0 && count > h.peak_live_count_q16) Store(h.peak_live_count_q16, count);
+    if (count_q16 > 0 && count > Load(h.peak_live_count_q16)) Store(h.peak_live_count_q16, count);
     return;
   }
   if (pending < kLiveStep && pending > -kLiveStep) return;

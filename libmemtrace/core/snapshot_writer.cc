@@ -140,7 +140,9 @@ class Writer {
   }
 
   bool WriteFront() {
-    __builtin_memcpy(front_, request_.recording, source_.directory_offset);
+    const auto* from = reinterpret_cast<const uint64_t*>(request_.recording);  // word by word: none is torn
+    auto* to = static_cast<uint64_t*>(front_);
+    for (uint64_t i = 0; i < source_.directory_offset / sizeof(uint64_t); ++i) to[i] = Load(from[i]);
     auto* h = static_cast<format::Header*>(front_);
     h->front_bytes = front_bytes_;
     h->max_chunks = static_cast<uint32_t>((front_bytes_ - source_.directory_offset) / sizeof(uint32_t));

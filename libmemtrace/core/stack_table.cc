@@ -75,11 +75,12 @@ void StackTable::GrowIndex(Index* old) {
         const Slot& known = old->slots()[i];
         const uint32_t node = Load(known.node, std::memory_order_acquire);
         if (node == 0 || node == kBusy) continue;
-        const uint32_t hash = Hash(known.parent, known.pc_module);
+        const Slot copy = {Load(known.pc_module), Load(known.parent), node};
+        const uint32_t hash = Hash(copy.parent, copy.pc_module);
         for (uint32_t probe = 0; probe < kProbes; ++probe) {
           Slot& slot = index->slots()[ProbeIndex(hash, probe) & index->mask];
           if (slot.node != 0) continue;
-          slot = {known.pc_module, known.parent, node};
+          slot = copy;
           break;
         }
       }
@@ -106,7 +107,11 @@ uint32_t StackTable::Intern(uint32_t parent, uint64_t pc, uint16_t module, uint1
       break;
     }
     if (node == kBusy || node >> kNodeBits != flags) continue;
-    if (Load(slot.pc_module) == pc_module && Load(slot.parent) == parent) return node & kNodeMask;
+    // An index that was replaced is emptied: somebody who still holds it may have filled the slot anew since we read its node.
+    if (Load(slot.pc_module, std::memory_order_acquire) == pc_module &&
+        Load(slot.parent, std::memory_order_acquire) == parent && Load(slot.node) == node) {
+      return node & kNodeMask;
+    }
   }
   const uint32_t node = Append(parent, pc_module, flags);
   if (node == 0 || node > kNodeMask) {
