@@ -11,7 +11,8 @@ namespace memtrace::core {
 
 namespace {
 
-// A handler may stand on an alternate stack of 8 KiB, of which the kernel's frame takes 3; an allocation, on that of a coroutine.
+// A handler may stand on an alternate stack of 8 KiB, of which the kernel's frame takes 3; an allocation, on that of a
+// coroutine.
 constexpr size_t kStackBytes = 128 * 1024;
 
 struct Order {
@@ -32,8 +33,8 @@ bool TakeHere(format::Trigger trigger, uint32_t percent) {
     const rt::Text stem = recording.First(recording.size - kRecordingEnding.size);
     const uint32_t number = Load(p.recording.header().snapshots_taken) + 1;
     rt::TextBuffer<1024> path;
-    result = WriteSnapshot({p.recording.data(), p.recording.reserved_bytes(), "/proc/self", &p.cgroup, stem, number, trigger,
-                            percent, static_cast<uint8_t*>(workspace)},
+    result = WriteSnapshot({p.recording.data(), p.recording.reserved_bytes(), "/proc/self", &p.cgroup, stem, number,
+                            trigger, percent, static_cast<uint8_t*>(workspace)},
                            &path);
     rt::Unmap(workspace, kSnapshotWorkspaceBytes);
   }

@@ -1,8 +1,8 @@
 // operator new and delete of C++, in all forms.
 //
-// Where the next definition comes from a C++ runtime it calls malloc, which is recorded there: ours only pass on. Where it comes
-// from the allocator (jemalloc, tcmalloc, mimalloc) it does not, and is recorded here. No guard is held around the real
-// call: it may throw, and nothing here could release it.
+// Where the next definition comes from a C++ runtime it calls malloc, which is recorded there: ours only pass on. Where
+// it comes from the allocator (jemalloc, tcmalloc, mimalloc) it does not, and is recorded here. No guard is held around
+// the real call: it may throw, and nothing here could release it.
 
 #include "libmemtrace/interpose/bootstrap.h"
 #include "libmemtrace/interpose/record.h"
@@ -44,8 +44,8 @@ template <typename... Arguments>
   const uint64_t last_block = thread.last_block;
   thread.last_block = 0;
   void* block = real(size, arguments...);
-  // The aligned forms of jemalloc 5 call aligned_alloc, where the block was noted already: one of these two tells, in sampled
-  // and in exact mode.
+  // The aligned forms of jemalloc 5 call aligned_alloc, where the block was noted already: one of these two tells, in
+  // sampled and in exact mode.
   const bool noted = block != nullptr && thread.last_block == reinterpret_cast<uint64_t>(block);
   if (noted || thread.countdown != countdown) return block;
   thread.last_block = last_block;
@@ -70,10 +70,10 @@ using Nothrow = const void*;  // const std::nothrow_t&
 using Alignment = size_t;     // std::align_val_t
 
 // MEMTRACE_NEW(function, symbol, (parameters), arguments...): one definition per form.
-#define MEMTRACE_NEW(symbol, parameters, types, ...)                              \
-  MEMTRACE_EXPORT void* symbol parameters {                                       \
-    static constinit Next<void* types> next;                                      \
-    return New(&next, #symbol, MEMTRACE_CALLER(), __VA_ARGS__);                   \
+#define MEMTRACE_NEW(symbol, parameters, types, ...)            \
+  MEMTRACE_EXPORT void* symbol parameters {                     \
+    static constinit Next<void * types> next;                   \
+    return New(&next, #symbol, MEMTRACE_CALLER(), __VA_ARGS__); \
   }
 #define MEMTRACE_DELETE(symbol, parameters, types, ...) \
   MEMTRACE_EXPORT void symbol parameters {              \

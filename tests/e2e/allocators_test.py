@@ -1,4 +1,4 @@
-"""Allocators other than libc's: linked to the program, preloaded before and after the library. Nothing is counted twice, nothing not."""
+"""Allocators other than libc's: linked to the program, preloaded before and after the library. All is counted, and once."""
 
 import os
 

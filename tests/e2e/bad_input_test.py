@@ -88,7 +88,7 @@ class BadInput(harness.Case):
         self.assertGreater(json.loads(done.stdout)["totals"]["live_bytes"], 0)
 
     def test_truncated(self):
-        """Any length: a partial report that says so, or a refusal; never a crash. The end of a recording may hold nothing yet."""
+        """A partial report that says so, or a refusal; never a crash. The end of a recording may hold nothing yet."""
         whole = self.report(self.file(self.good))["totals"]
         for share in (0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99):
             with self.subTest(share=share):

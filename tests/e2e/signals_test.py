@@ -7,8 +7,8 @@ import subprocess
 
 import harness
 
-# Of the 100,000 bytes that each thread of busy.c holds. A snapshot is copied while the threads go on: of blocks that are freed and allocated
-# meanwhile it may miss some.
+# Of the 100,000 bytes that each thread of busy.c holds. A snapshot is copied while the threads go on: of blocks that are freed
+# and allocated meanwhile it may miss some.
 SURELY = 90_000
 
 
@@ -235,8 +235,8 @@ class TightStacks(harness.Case):
 
 class AllocatingHandler(harness.Case):
     def test_events_inside_of_memtrace_wait(self):
-        """The handler interrupts malloc, free and the recording of both. What it allocates while the real malloc runs cannot be told
-        from that malloc's own; everything else is counted, and what it frees leaves the live table."""
+        """The handler interrupts malloc, free and the recording of both. What it allocates while the real malloc runs cannot
+        be told from that malloc's own; everything else is counted, and what it frees leaves the live table."""
         signals = 3000
         env = {"LD_PRELOAD": harness.LIBRARY + ":" + harness.program("libbump_malloc.so")}
         start = self.report_of(harness.program("allocating_handler"), 0, env=env)["totals"]

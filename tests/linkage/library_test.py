@@ -87,7 +87,8 @@ class Library(unittest.TestCase):
 
     def test_relocations_are_of_the_common_kinds(self):
         kinds = set(re.findall(r"R_(?:X86_64|AARCH64)_(\w+)", readelf("--relocs")))
-        self.assertLessEqual(kinds, {"RELATIVE", "GLOB_DAT", "JUMP_SLOT", "JUMP_SLO", "64", "ABS64", "TPOFF64", "TLS_TPREL", "TPREL64"})
+        self.assertLessEqual(kinds, {"RELATIVE", "GLOB_DAT", "JUMP_SLOT", "JUMP_SLO", "64", "ABS64", "TPOFF64", "TLS_TPREL",
+                                     "TPREL64"})
 
 
 if __name__ == "__main__":
