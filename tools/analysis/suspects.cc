@@ -14,7 +14,7 @@ namespace memtrace::tools {
 namespace {
 
 constexpr double kShareOfHeap = 0.05;
-constexpr double kShareOfLimit = 0.01;
+constexpr double kShareOfLimit = 0.02;
 // Less than this is nobody's problem, and all that a short-lived program has.
 constexpr double kSmallestScoreBytes = 64 * 1024;
 // The clock's octaves say nothing about a life of less work than this.
@@ -132,7 +132,7 @@ std::vector<uint64_t> SiteTrend::Of(uint64_t site_id) const {
 
 std::optional<SuspectKind> Judge(const Survival& survival, const SuspectLimits& limits) {
   const double threshold = Threshold(limits);
-  const bool grows = survival.score >= threshold && LowScore(survival) >= threshold / 2;
+  const bool grows = survival.score >= threshold && LowScore(survival) >= threshold * 0.8;
   if (!grows || survival.window_samples < kFewestSamples) return std::nullopt;
   const bool slows_down = survival.window_share < kSlowingDown * survival.earlier_share;
   return !survival.any_death && slows_down ? SuspectKind::kStillFilling : SuspectKind::kGrowing;

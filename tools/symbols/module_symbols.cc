@@ -135,7 +135,9 @@ void ModuleSymbols::IndexUnits() {
 }
 
 Dwarf_Die* ModuleSymbols::FindUnit(Dwarf_Addr address, Dwarf_Addr* bias) {
-  if (Dwarf_Die* unit = dwfl_module_addrdie(module_, address, bias)) return unit;
+  // libdwfl also gives a unit for addresses in the gap behind it.
+  Dwarf_Die* unit_before = dwfl_module_addrdie(module_, address, bias);
+  if (unit_before != nullptr && dwarf_haspc(unit_before, address - *bias) > 0) return unit_before;
   if (!units_indexed_) IndexUnits();
   auto range = std::upper_bound(units_.begin(), units_.end(), address,
                                 [](Dwarf_Addr a, const UnitRange& unit) { return a < unit.begin; });

@@ -100,7 +100,7 @@ TEST(JudgeTest, NeverFreedAndSlowingDownIsStillFilling) {
 TEST(JudgeTest, AShareOfTheHeapOrOfTheLimitIsNeeded) {
   const Survival survival = AnalyseSurvival(PureLeak(0.02), kWork);  // about 15 MiB
   EXPECT_EQ(Judge(survival, {uint64_t{1} << 30, std::nullopt}), std::nullopt);
-  EXPECT_NE(Judge(survival, {uint64_t{1} << 30, uint64_t{1} << 30}), std::nullopt);
+  EXPECT_NE(Judge(survival, {uint64_t{1} << 30, uint64_t{1} << 29}), std::nullopt);
 }
 
 TEST(JudgeTest, AFewBlocksAreNoTrend) {
