@@ -67,8 +67,8 @@ class Writer {
     return true;
   }
 
-  // Near the limit the pages of a snapshot would push those of the recording out: what was written goes to the disk, and
-  // what was written a step before leaves the memory.
+  // Near the limit the pages of a snapshot would push those of the recording out: what was written goes to the disk,
+  // and what was written a step before leaves the memory.
   void DropBehind() {
     constexpr long kStepBytes = static_cast<long>(kDropChunks * kChunkBytes);
     constexpr int kSyncWaitAndWrite = 1 | 2 | 4;
