@@ -1,7 +1,6 @@
 #include "tools/analysis/sites.h"
 
 #include <algorithm>
-#include <numeric>
 #include <unordered_map>
 
 #include "libmemtrace/format/weight.h"
@@ -60,6 +59,12 @@ void Finish(const LiveEstimate& live, uint64_t rate_bytes, Site* site) {
   if (may_hide && rate_bytes > 1) site->live_bytes_ci95.high = UnseenUpperBound(average);
 }
 
+// A cell may be claimed by an event that was then never counted: nobody allocated there.
+bool CountsNothing(const Site& site, const LiveEstimate& live) {
+  return live.samples() == 0 &&
+         (site.allocations | site.allocated_bytes | site.temporary_allocations | site.peak_bytes) == 0;
+}
+
 bool ShownBefore(const Site& a, const Site& b) {
   if (a.live_bytes != b.live_bytes) return a.live_bytes > b.live_bytes;
   if (a.allocated_bytes != b.allocated_bytes) return a.allocated_bytes > b.allocated_bytes;
@@ -74,12 +79,15 @@ SiteTable BuildSites(const Profile& profile) {
   std::vector<LiveEstimate> live(merged.size());
   for (const LiveBlock& block : profile.live) live[table.site_of_node[block.node]].Add(block.size, block.rate_bytes);
   const uint64_t rate_bytes = profile.header.rates[profile.header.rate_index % format::kRateSlots].bytes;
-  for (size_t i = 0; i < merged.size(); ++i) Finish(live[i], rate_bytes, &merged[i]);
 
-  std::vector<uint32_t> order(merged.size());
-  std::iota(order.begin(), order.end(), 0u);
+  std::vector<uint32_t> order;
+  for (uint32_t i = 0; i < merged.size(); ++i) {
+    if (CountsNothing(merged[i], live[i])) continue;
+    Finish(live[i], rate_bytes, &merged[i]);
+    order.push_back(i);
+  }
   std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return ShownBefore(merged[a], merged[b]); });
-  std::vector<uint32_t> rank(merged.size());
+  std::vector<uint32_t> rank(merged.size(), kNoSite);
   for (const uint32_t old : order) {
     rank[old] = static_cast<uint32_t>(table.sites.size());
     table.sites.push_back(merged[old]);

@@ -147,6 +147,23 @@ TEST_F(ReportTest, SampledSiteWithoutLiveBlocksIsNotCertainlyEmpty) {
   EXPECT_NEAR(static_cast<double>(site.live_bytes_ci95.high), 2.51 * 65536, 2000);
 }
 
+TEST_F(ReportTest, ACellThatWasClaimedAndNeverCountedIsNoSite) {
+  RecordingBuilder builder;
+  builder.AddModule("/bin/program");
+  const uint32_t used = builder.AddStack({0x1000});
+  builder.Allocate(0x5000, 0, used);  // malloc(0) is a block
+  for (const uint32_t node : {uint32_t{0}, builder.AddStack({0x2000})}) {
+    format::SiteCell claimed{};
+    claimed.node = node;
+    builder.AddSite(claimed);
+  }
+  builder.AddColumn(0, 3, 100);
+  const Report report = Build(builder);
+  ASSERT_THAT(report.table.sites, SizeIs(1));
+  EXPECT_EQ(report.table.sites[0].node, used);
+  EXPECT_EQ(report.table.sites[0].live_allocations, 1u);
+}
+
 TEST(WorkClockTest, InterpolatesBetweenPoints) {
   RecordingBuilder builder;
   builder.header().work_bytes = 3000;
