@@ -87,6 +87,7 @@ class Tidier {
         FileName name;
         const char* file = buffer + at + kNameOffset;
         if (ParseFileName(file, &name)) visit(file, name);
+        if (rt::StartsWith(file, ".memtrace-") || rt::EndsWith(file, ".snap.tmp")) RemoveOrphan(file);
         at += entry->length;
       }
     }
@@ -113,6 +114,15 @@ class Tidier {
     path_.Clear();
     path_.Add(directory_).Add('/').Add(file);
     return path_.c_str();
+  }
+
+  // What a process was about to write when it was killed.
+  void RemoveOrphan(const char* file) {
+    constexpr uint64_t kLongestWriteS = 600;
+    rt::FileIdentity identity;
+    if (!rt::IdentifyPath(Path(file), &identity)) return;
+    const uint64_t now_s = rt::NowNanoseconds(rt::Clock::kRealtime) / 1'000'000'000;
+    if (identity.modified_s + kLongestWriteS < now_s) rt::Unlink(Path(file));
   }
 
   bool IsOurs(const char* file) {

@@ -51,10 +51,12 @@ bool Reserve(int fd, uint64_t from, uint64_t to) {
   return true;
 }
 
-// Largest reservation of address space that a program under RLIMIT_AS does not miss.
-uint64_t AddressBudget(uint64_t wanted) {
-  const uint64_t limit = rt::SoftLimit(rt::Limit::kAddressSpace);
-  return limit == ~uint64_t{0} || wanted < limit / 16 ? wanted : limit / 16;
+// Where the recording is mapped: far from where the kernel, the loader and other tools put things, so that the file can grow in
+// place without reserving what it may never need. Programs may limit their address space.
+uint8_t* RemoteAddress() {
+  constexpr uintptr_t kBegin = uintptr_t{0x3000} << 32;
+  constexpr uintptr_t kSpread = uintptr_t{0xfff} << 32;
+  return reinterpret_cast<uint8_t*>(kBegin + (rt::RandomSeed() & kSpread));
 }
 
 }  // namespace
@@ -71,7 +73,7 @@ int Recording::Create(const char* directory, uint64_t max_bytes) {
   if (fd < 0) return fd;
   fd_ = MoveAside(fd);
 
-  max_bytes_ = RoundUp(AddressBudget(max_bytes), kChunkBytes);
+  max_bytes_ = RoundUp(max_bytes, kChunkBytes);
   max_chunks_ = static_cast<uint32_t>(max_bytes_ / kChunkBytes);
   chunk_limit_.store(max_chunks_, std::memory_order_relaxed);
   constexpr uint64_t kTimelineOffset = 4096;
@@ -83,11 +85,21 @@ int Recording::Create(const char* directory, uint64_t max_bytes) {
   const uint64_t initial = front + kInitialChunks * kChunkBytes;
   table_bytes_ = RoundUp(uint64_t{format::kChunkKinds} * max_chunks_ * sizeof(uint16_t), rt::PageBytes());
   table_ = static_cast<uint16_t*>(rt::MapAnonymous(table_bytes_));
-  base_ = static_cast<uint8_t*>(rt::Map(nullptr, max_bytes_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE));
   lock_limit_ = rt::SoftLimit(rt::Limit::kLockedMemory);
-  if (table_ == nullptr || base_ == nullptr || !rt::Identify(fd_, &identity_)) return -ENOMEM;
-  Syscall(__NR_madvise, Address(base_), static_cast<long>(max_bytes_), MADV_DONTFORK);
-  if (!Grow(initial)) return -ENOSPC;
+  if (table_ == nullptr || !rt::Identify(fd_, &identity_)) return -ENOMEM;
+  base_ = RemoteAddress();
+  if (!Grow(initial)) {
+    // Other address space layouts (39 bits on arm64): a reservation, which counts against RLIMIT_AS.
+    reservation_ = rt::Map(nullptr, max_bytes_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
+    base_ = static_cast<uint8_t*>(reservation_);
+    if (base_ == nullptr) return -ENOMEM;
+    Syscall(__NR_madvise, Address(base_), static_cast<long>(max_bytes_), MADV_DONTFORK);
+    if (!Grow(initial)) {
+      rt::Unmap(reservation_, max_bytes_);
+      base_ = nullptr;
+      return -ENOSPC;
+    }
+  }
   chunks_ = base_ + front;
 
   format::Header& h = header();
@@ -125,6 +137,7 @@ void Recording::ForgetInChild() {
   if (fd_ >= 0 && rt::Identify(fd_, &open_file) && open_file == identity_) rt::Close(fd_);
   if (table_ != nullptr) rt::Unmap(table_, table_bytes_);
   base_ = nullptr;
+  reservation_ = nullptr;
   chunks_ = nullptr;
   table_ = nullptr;
   fd_ = -1;
@@ -164,7 +177,13 @@ void Recording::LockTail(uint64_t from, uint64_t to) {
 bool Recording::MapTail(uint64_t from, uint64_t to) {
   const int fd = UsableDescriptor();
   if (fd < 0 || !Reserve(fd, from, to)) return false;
-  void* mapped = rt::Map(base_ + from, to - from, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, from);
+  constexpr int kFixedNoReplace = 0x100000;  // Linux 4.17; a mere hint before
+  const int fixed = reservation_ != nullptr ? MAP_FIXED : kFixedNoReplace;
+  void* mapped = rt::Map(base_ + from, to - from, PROT_READ | PROT_WRITE, MAP_SHARED | fixed, fd, from);
+  if (mapped != nullptr && mapped != base_ + from) {
+    rt::Unmap(mapped, to - from);
+    mapped = nullptr;
+  }
   if (mapped == nullptr) return false;
   for (const int advice : {MADV_DONTFORK, read_advice_.load(std::memory_order_relaxed)}) {
     Syscall(__NR_madvise, Address(mapped), static_cast<long>(to - from), advice);
@@ -179,7 +198,10 @@ bool Recording::Grow(uint64_t bytes) {
   if (step < kGrowStepBytes) step = kGrowStepBytes;
   uint64_t to = from + step < bytes ? bytes : from + step;
   if (from == 0) to = bytes;
-  if (to > max_bytes_) to = max_bytes_;
+  // What a program with limited address space does not miss. It may set the limit at any time.
+  const uint64_t budget = rt::SoftLimit(rt::Limit::kAddressSpace) / 16;
+  const uint64_t most = budget < max_bytes_ ? budget : max_bytes_;
+  if (to > most) to = most / kChunkBytes * kChunkBytes;
   if (to < bytes) return false;
   if (!MapTail(from, to)) {
     if (to == bytes || !MapTail(from, bytes)) return false;  // a nearly full disk still has room for less

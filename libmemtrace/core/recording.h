@@ -94,6 +94,7 @@ class Recording {
   int UsableDescriptor();
 
   uint8_t* base_ = nullptr;
+  void* reservation_ = nullptr;  // address space for all of it, where it could not be placed without
   uint8_t* chunks_ = nullptr;
   uint16_t* table_ = nullptr;  // [kind][ordinal] -> chunk number
   uint64_t table_bytes_ = 0;

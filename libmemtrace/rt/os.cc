@@ -27,6 +27,7 @@ bool FromStat(long result, const struct stat& status, FileIdentity* identity) {
   identity->size = static_cast<uint64_t>(status.st_size);
   identity->mode = status.st_mode;
   identity->uid = status.st_uid;
+  identity->modified_s = static_cast<uint64_t>(status.st_mtim.tv_sec);
   return true;
 }
 

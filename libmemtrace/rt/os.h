@@ -23,6 +23,7 @@ struct FileIdentity {
   uint64_t size = 0;
   uint32_t mode = 0;
   uint32_t uid = 0;
+  uint64_t modified_s = 0;  // CLOCK_REALTIME
   bool operator==(const FileIdentity& other) const { return device == other.device && inode == other.inode; }
 };
 bool Identify(int fd, FileIdentity* identity);

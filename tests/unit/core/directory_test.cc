@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <chrono>
 #include <cerrno>
 #include <filesystem>
 #include <optional>
@@ -105,6 +106,17 @@ TEST_F(DirectoryTest, SnapshotsCountAndGoToo) {
   File("app.4000000.20261121T131500Z.0002.snap", kNobody, State::kSnapshot);
   Tidy(2);
   EXPECT_THAT(Files(), ElementsAre("app.4000000.20261121T131500Z.0002.snap"));
+}
+
+TEST_F(DirectoryTest, OrphansOfKilledWritersGoAfterAWhile) {
+  const auto old = std::filesystem::file_time_type::clock::now() - std::chrono::hours(1);
+  for (const char* name : {".memtrace-7-1f", "app.7.20261120T131500Z.0001.snap.tmp", "other.tmp"}) {
+    tree_.Write("/" + std::string(name), "x");
+    std::filesystem::last_write_time(tree_.In("/" + std::string(name)), old);
+  }
+  tree_.Write("/.memtrace-8-2f", "x");  // being written
+  Tidy(16);
+  EXPECT_THAT(Files(), ElementsAre(".memtrace-8-2f", "other.tmp"));
 }
 
 TEST_F(DirectoryTest, RunningForeignAndOtherFilesStay) {
