@@ -145,7 +145,8 @@ Report BuildReport(ProcessStates states, Symbolizer* symbolizer, const std::stri
   report.cgroup = ReadCgroupFacts(profile);
   report.memory = BuildBridge(profile, report.cgroup);
   const SuspectLimits limits{profile.totals.live_bytes, report.cgroup.limit_bytes};
-  report.suspects = FindSuspects(profile, report.table, WorkClock(profile, report.end_ns), trend, limits);
+  report.suspects =
+      FindSuspects(profile, report.table, report.frames.get(), WorkClock(profile, report.end_ns), trend, limits);
   report.blind_spots = BlindSpots(report);
   report.verdict = Decide(report);
   return report;

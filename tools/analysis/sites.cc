@@ -71,6 +71,21 @@ bool ShownBefore(const Site& a, const Site& b) {
   return a.id < b.id;
 }
 
+// Per group the mean over its live bytes, as LiveEstimate has it over the blocks of one site.
+std::vector<double> BytesPerSample(const SiteTable& table, const SiteGroups& groups, size_t count) {
+  std::vector<double> sums(count);
+  std::vector<double> weights(count);
+  for (size_t i = 0; i < groups.size(); ++i) {
+    if (groups[i] == kNoGroup) continue;
+    const Site& site = table.sites[i];
+    const double weight = std::max(static_cast<double>(site.live_bytes), 1.0);
+    sums[groups[i]] += weight * site.bytes_per_sample;
+    weights[groups[i]] += weight;
+  }
+  for (size_t i = 0; i < count; ++i) sums[i] = weights[i] > 0 ? sums[i] / weights[i] : 1;
+  return sums;
+}
+
 }  // namespace
 
 SiteTable BuildSites(const Profile& profile) {
@@ -98,21 +113,26 @@ SiteTable BuildSites(const Profile& profile) {
   return table;
 }
 
-std::vector<SiteHistory> BuildHistories(const Profile& profile, const SiteTable& table, size_t count) {
-  std::vector<SiteHistory> histories(std::min(count, table.sites.size()));
-  for (size_t i = 0; i < histories.size(); ++i) histories[i].bytes_per_sample = table.sites[i].bytes_per_sample;
+std::vector<SiteHistory> BuildHistories(const Profile& profile, const SiteTable& table, const SiteGroups& groups,
+                                        size_t count) {
+  std::vector<SiteHistory> histories(count);
+  const std::vector<double> bytes_per_sample = BytesPerSample(table, groups, count);
+  for (size_t i = 0; i < count; ++i) histories[i].bytes_per_sample = bytes_per_sample[i];
+  const auto history_of = [&](uint32_t node) -> SiteHistory* {
+    const uint32_t site = table.site_of_node[node];
+    return site == kNoSite || groups[site] == kNoGroup ? nullptr : &histories[groups[site]];
+  };
   for (const SiteColumn& column : profile.columns) {
-    const uint32_t site = table.site_of_node[profile.sites[column.site].node];
-    if (site >= histories.size()) continue;
-    SiteHistory& history = histories[site];
+    SiteHistory* history = history_of(profile.sites[column.site].node);
+    if (history == nullptr) continue;
     const bool is_age = column.column < format::kOctaves;
-    (is_age ? history.died[column.column] : history.allocated[column.column - format::kOctaves]) +=
+    (is_age ? history->died[column.column] : history->allocated[column.column - format::kOctaves]) +=
         static_cast<double>(column.bytes);
   }
   for (const LiveBlock& block : profile.live) {
-    const uint32_t site = table.site_of_node[block.node];
-    if (site >= histories.size()) continue;
-    histories[site].alive[format::AgeColumn(Excess(profile.work_bytes, block.birth))] +=
+    SiteHistory* history = history_of(block.node);
+    if (history == nullptr) continue;
+    history->alive[format::AgeColumn(Excess(profile.work_bytes, block.birth))] +=
         static_cast<double>(format::WeightOf(block.size, block.rate_bytes).bytes);
   }
   return histories;

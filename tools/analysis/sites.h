@@ -33,8 +33,13 @@ inline constexpr uint32_t kNoSite = 0xffffffff;
 
 SiteTable BuildSites(const Profile& profile);
 
-// The histories of the first `count` sites of the table.
-std::vector<SiteHistory> BuildHistories(const Profile& profile, const SiteTable& table, size_t count);
+// Which site counts for which group: indexed as SiteTable::sites, kNoGroup where for none.
+using SiteGroups = std::vector<uint32_t>;
+inline constexpr uint32_t kNoGroup = 0xffffffff;
+
+// The histories of `count` groups of sites, added up.
+std::vector<SiteHistory> BuildHistories(const Profile& profile, const SiteTable& table, const SiteGroups& groups,
+                                        size_t count);
 
 }  // namespace memtrace::tools
 

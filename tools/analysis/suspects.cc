@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <unordered_map>
 #include <utility>
 
 #include "libmemtrace/format/weight.h"
@@ -20,6 +21,8 @@ constexpr double kSmallestScoreBytes = 64 * 1024;
 // The clock's octaves say nothing about a life of less work than this.
 constexpr uint64_t kSmallestWorkBytes = uint64_t{512} * 1024;
 constexpr double kFewestSamples = 8;
+// Into so many equal parts an unrolled loop may divide a suspect before one of them is too small to be looked at.
+constexpr double kMostEqualStacks = 64;
 constexpr double kNormal95 = 1.645;  // one-sided
 // A site that never frees and allocates this much less than before is filling something up.
 constexpr double kSlowingDown = 0.7;
@@ -43,7 +46,7 @@ Confidence ConfidenceOf(const Survival& survival, const SuspectLimits& limits, s
              : Confidence::kPossible;
 }
 
-std::string Explain(const Suspect& suspect, const Site& site, uint64_t work_bytes, std::span<const uint64_t> older) {
+std::string Explain(const Suspect& suspect, uint64_t work_bytes, std::span<const uint64_t> older) {
   const Survival& s = suspect.survival;
   std::string text = fmt::format("Of all bytes that the program allocated lately, {} came from here, and {} of them {}",
                                  FormatShare(s.window_share), FormatShare(s.never_dies),
@@ -65,7 +68,7 @@ std::string Explain(const Suspect& suspect, const Site& site, uint64_t work_byte
   }
   if (suspect.confidence == Confidence::kConfirmed) {
     text += fmt::format(" It grew from snapshot to snapshot: {} in the first, {} now.", FormatBytes(older.front()),
-                        FormatBytes(site.live_bytes));
+                        FormatBytes(suspect.live_bytes));
   }
   return text;
 }
@@ -88,17 +91,56 @@ std::optional<double> AgeQuantile(std::span<const AgedBytes> by_age, double shar
   return std::nullopt;
 }
 
-void AddAges(const Profile& profile, const SiteTable& table, const WorkClock& clock, std::vector<Suspect>* suspects) {
-  std::vector<std::vector<AgedBytes>> ages(table.sites.size());
-  std::vector<bool> wanted(table.sites.size());
-  for (const Suspect& suspect : *suspects) wanted[suspect.site] = true;
+// Candidates whose stacks have the same names are one: to the reader an unrolled loop is one place.
+struct Candidate {
+  uint64_t name_hash;
+  std::vector<uint32_t> sites;  // the largest first, as the table is sorted
+  uint64_t live_bytes = 0;
+  uint64_t live_allocations = 0;
+};
+
+struct Candidates {
+  std::vector<Candidate> list;
+  SiteGroups groups;  // per site the index into list
+};
+
+// What never dies is alive, so what holds little cannot score. `smallest_bytes` bounds how many stacks need names.
+Candidates Gather(const SiteTable& table, FrameTable* frames, double smallest_bytes) {
+  Candidates candidates;
+  candidates.groups.assign(table.sites.size(), kNoGroup);
+  std::unordered_map<uint64_t, uint32_t> known;
+  for (uint32_t i = 0; i < table.sites.size(); ++i) {
+    const Site& site = table.sites[i];
+    if (static_cast<double>(site.live_bytes) < smallest_bytes) break;  // sorted by live bytes
+    const uint64_t hash = HashNames(*frames, frames->Stack(site.node));
+    const auto [found, added] = known.try_emplace(hash, static_cast<uint32_t>(candidates.list.size()));
+    if (added) candidates.list.push_back({.name_hash = hash, .sites = {}});
+    Candidate& candidate = candidates.list[found->second];
+    candidates.groups[i] = found->second;
+    candidate.sites.push_back(i);
+    candidate.live_bytes = SaturatingAdd(candidate.live_bytes, site.live_bytes);
+    candidate.live_allocations = SaturatingAdd(candidate.live_allocations, site.live_allocations);
+  }
+  return candidates;
+}
+
+std::vector<uint64_t> SiteIds(const SiteTable& table, const Candidate& candidate) {
+  std::vector<uint64_t> ids;
+  for (const uint32_t site : candidate.sites) ids.push_back(table.sites[site].id);
+  return ids;
+}
+
+void AddAges(const Profile& profile, const SiteTable& table, const SiteGroups& groups, const WorkClock& clock,
+             std::vector<Suspect>* suspects) {
+  std::unordered_map<uint32_t, std::vector<AgedBytes>> ages;  // by group
+  for (const Suspect& suspect : *suspects) ages[groups[suspect.site]];
   for (const LiveBlock& block : profile.live) {
-    const uint32_t site = table.site_of_node[block.node];
-    if (!wanted[site]) continue;
-    ages[site].push_back({profile.work_bytes - block.birth, format::WeightOf(block.size, block.rate_bytes).bytes});
+    const auto found = ages.find(groups[table.site_of_node[block.node]]);
+    if (found == ages.end()) continue;
+    found->second.push_back({profile.work_bytes - block.birth, format::WeightOf(block.size, block.rate_bytes).bytes});
   }
   for (Suspect& suspect : *suspects) {
-    std::vector<AgedBytes>& by_age = ages[suspect.site];
+    std::vector<AgedBytes>& by_age = ages[groups[suspect.site]];
     std::sort(by_age.begin(), by_age.end(),
               [](const AgedBytes& a, const AgedBytes& b) { return a.age_work_bytes < b.age_work_bytes; });
     suspect.age_p50_s = AgeQuantile(by_age, 0.5, profile.work_bytes, clock);
@@ -121,11 +163,15 @@ void SiteTrend::Append(const SiteTable& table) {
   std::sort(state.begin(), state.end());
 }
 
-std::vector<uint64_t> SiteTrend::Of(uint64_t site_id) const {
+std::vector<uint64_t> SiteTrend::Of(std::span<const uint64_t> site_ids) const {
   std::vector<uint64_t> live;
   for (const auto& state : states_) {
-    const auto found = std::lower_bound(state.begin(), state.end(), std::pair{site_id, uint64_t{0}});
-    live.push_back(found != state.end() && found->first == site_id ? found->second : 0);
+    uint64_t sum = 0;
+    for (const uint64_t id : site_ids) {
+      const auto found = std::lower_bound(state.begin(), state.end(), std::pair{id, uint64_t{0}});
+      if (found != state.end() && found->first == id) sum = SaturatingAdd(sum, found->second);
+    }
+    live.push_back(sum);
   }
   return live;
 }
@@ -138,38 +184,36 @@ std::optional<SuspectKind> Judge(const Survival& survival, const SuspectLimits& 
   return !survival.any_death && slows_down ? SuspectKind::kStillFilling : SuspectKind::kGrowing;
 }
 
-std::vector<Suspect> FindSuspects(const Profile& profile, const SiteTable& table, const WorkClock& clock,
-                                  const SiteTrend& trend, const SuspectLimits& limits) {
+std::vector<Suspect> FindSuspects(const Profile& profile, const SiteTable& table, FrameTable* frames,
+                                  const WorkClock& clock, const SiteTrend& trend, const SuspectLimits& limits) {
   std::vector<Suspect> suspects;
   if (profile.work_bytes < kSmallestWorkBytes) return suspects;
-  // What never dies is alive, so a site that holds little cannot score; sites are sorted by what they hold.
-  const auto candidates =
-      static_cast<size_t>(std::partition_point(table.sites.begin(), table.sites.end(),
-                                               [&](const Site& site) {
-                                                 return static_cast<double>(site.live_bytes) >= Threshold(limits) / 8;
-                                               }) -
-                          table.sites.begin());
-  const std::vector<SiteHistory> histories = BuildHistories(profile, table, candidates);
-  for (uint32_t i = 0; i < candidates; ++i) {
+  const Candidates candidates = Gather(table, frames, Threshold(limits) / kMostEqualStacks);
+  const std::vector<SiteHistory> histories = BuildHistories(profile, table, candidates.groups, candidates.list.size());
+  for (size_t i = 0; i < candidates.list.size(); ++i) {
     const Survival survival = AnalyseSurvival(histories[i], profile.work_bytes);
     const std::optional<SuspectKind> kind = Judge(survival, limits);
     if (!kind) continue;
+    const Candidate& candidate = candidates.list[i];
     Suspect suspect;
-    suspect.site = i;
+    suspect.id = SuspectId(candidate.name_hash);
+    suspect.site = candidate.sites.front();
+    suspect.live_bytes = candidate.live_bytes;
+    suspect.live_allocations = candidate.live_allocations;
     suspect.kind = *kind;
     suspect.survival = survival;
-    const std::vector<uint64_t> older = trend.Of(table.sites[i].id);
-    suspect.confidence = ConfidenceOf(survival, limits, older, table.sites[i].live_bytes);
+    const std::vector<uint64_t> older = trend.Of(SiteIds(table, candidate));
+    suspect.confidence = ConfidenceOf(survival, limits, older, candidate.live_bytes);
     if (const auto rate = clock.BytesPerSecond(survival.window_begin))
       suspect.growth_bytes_per_s = *rate * survival.growth;
-    suspect.why = Explain(suspect, table.sites[i], profile.work_bytes, older);
+    suspect.why = Explain(suspect, profile.work_bytes, older);
     suspects.push_back(std::move(suspect));
   }
   std::sort(suspects.begin(), suspects.end(), [](const Suspect& a, const Suspect& b) {
     if (a.kind != b.kind) return a.kind < b.kind;
     return a.survival.score != b.survival.score ? a.survival.score > b.survival.score : a.site < b.site;
   });
-  AddAges(profile, table, clock, &suspects);
+  AddAges(profile, table, candidates.groups, clock, &suspects);
   return suspects;
 }
 

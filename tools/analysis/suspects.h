@@ -13,6 +13,7 @@
 #include "tools/analysis/sites.h"
 #include "tools/analysis/survival.h"
 #include "tools/analysis/work_clock.h"
+#include "tools/symbols/frames.h"
 
 namespace memtrace::tools {
 
@@ -21,8 +22,12 @@ enum class Confidence { kPossible, kLikely, kConfirmed };
 std::string_view Name(SuspectKind kind);
 std::string_view Name(Confidence confidence);
 
+// The sites whose stacks read the same, taken together.
 struct Suspect {
-  uint32_t site = 0;  // index into SiteTable::sites
+  std::string id;           // as from SuspectId
+  uint32_t site = 0;        // index into SiteTable::sites: the largest of them
+  uint64_t live_bytes = 0;  // of all of them
+  uint64_t live_allocations = 0;
   SuspectKind kind = SuspectKind::kGrowing;
   Confidence confidence = Confidence::kPossible;
   Survival survival;
@@ -36,8 +41,8 @@ struct Suspect {
 class SiteTrend {
  public:
   void Append(const SiteTable& table);
-  // Live bytes of the site in each older state, 0 where it had none.
-  std::vector<uint64_t> Of(uint64_t site_id) const;
+  // Live bytes of these sites together in each older state, 0 where they had none.
+  std::vector<uint64_t> Of(std::span<const uint64_t> site_ids) const;
   bool empty() const { return states_.empty(); }
 
  private:
@@ -52,8 +57,8 @@ struct SuspectLimits {
 // Growing ones first, then those still filling; by score. A site is one only if what it grows by in the time
 // that the process has lived is a real share of the heap (5 %) or of the limit (1 %), if at least
 // eight recorded blocks speak for it, and if their scatter leaves half of that share with 95 % confidence.
-std::vector<Suspect> FindSuspects(const Profile& profile, const SiteTable& table, const WorkClock& clock,
-                                  const SiteTrend& trend, const SuspectLimits& limits);
+std::vector<Suspect> FindSuspects(const Profile& profile, const SiteTable& table, FrameTable* frames,
+                                  const WorkClock& clock, const SiteTrend& trend, const SuspectLimits& limits);
 
 // The decision for one site; nothing if it is innocent. Exposed for simulations.
 std::optional<SuspectKind> Judge(const Survival& survival, const SuspectLimits& limits);

@@ -47,11 +47,10 @@ double GrowthPerSecond(const Report& report) {
 
 void DecideLeak(const Report& report, Verdict* verdict) {
   const Suspect& first = report.suspects.front();
-  const Site& site = report.table.sites[first.site];
   verdict->cause = "native-leak";
   verdict->confidence = first.confidence;
   verdict->summary = fmt::format("Memory allocated by {} is not given back: {} are live", SiteName(report, first),
-                                 FormatBytes(site.live_bytes));
+                                 FormatBytes(first.live_bytes));
   const double growth = GrowthPerSecond(report);
   if (growth > 0) verdict->summary += fmt::format(", {}/s more", FormatBytes(RoundToUint(growth)));
   verdict->summary += ".";
@@ -83,7 +82,7 @@ void DecideNoLeak(const Report& report, Verdict* verdict) {
     verdict->confidence = Confidence::kPossible;
     const Suspect& first = report.suspects.front();
     verdict->summary = fmt::format("No leak is evident, but {} is still filling: {} live and nothing freed yet.",
-                                   SiteName(report, first), FormatBytes(report.table.sites[first.site].live_bytes));
+                                   SiteName(report, first), FormatBytes(first.live_bytes));
     for (const Suspect& suspect : report.suspects) {
       verdict->evidence.push_back(fmt::format("{}: {}", SiteName(report, suspect), suspect.why));
     }

@@ -182,12 +182,12 @@ void WriteSuspects(const Report& report, StackWriter* stacks, std::ostream* out)
     const Suspect& suspect = report.suspects[i];
     const Site& site = report.table.sites[suspect.site];
     if (i > 0) *out << ",\n";
-    WriteWithStack({{"id", SuspectId(*report.frames, report.frames->Stack(site.node))},
+    WriteWithStack({{"id", suspect.id},
                     {"rank", i + 1},
                     {"site", SiteId(site)},
                     {"kind", Name(suspect.kind)},
                     {"confidence", Name(suspect.confidence)},
-                    {"live_bytes", site.live_bytes},
+                    {"live_bytes", suspect.live_bytes},
                     {"growth_bytes_per_s",
                      suspect.growth_bytes_per_s ? Json(RoundToUint(*suspect.growth_bytes_per_s)) : Json(nullptr)},
                     {"survival", suspect.survival.never_dies},

@@ -91,15 +91,13 @@ void WriteStack(const Report& report, uint32_t node, Page* page) {
 void WriteSuspects(const Report& report, size_t top, Page* page) {
   for (size_t i = 0; i < Shown(report.suspects.size(), top); ++i) {
     const Suspect& suspect = report.suspects[i];
-    const Site& site = report.table.sites[suspect.site];
-    page->Heading(fmt::format("Problem suspect {} [{}] {}, {}", i + 1,
-                              SuspectId(*report.frames, report.frames->Stack(site.node)), Name(suspect.kind),
-                              Name(suspect.confidence)));
+    page->Heading(
+        fmt::format("Problem suspect {} [{}] {}, {}", i + 1, suspect.id, Name(suspect.kind), Name(suspect.confidence)));
     std::string text =
-        fmt::format("{} in {} blocks are live", FormatBytes(site.live_bytes), FormatCount(site.live_allocations));
+        fmt::format("{} in {} blocks are live", FormatBytes(suspect.live_bytes), FormatCount(suspect.live_allocations));
     if (suspect.age_p50_s) text += fmt::format(", half of it older than {}", FormatSeconds(*suspect.age_p50_s));
     page->Paragraph(text + ". " + suspect.why, 2);
-    WriteStack(report, site.node, page);
+    WriteStack(report, report.table.sites[suspect.site].node, page);
   }
   const size_t hidden = report.suspects.size() - Shown(report.suspects.size(), top);
   if (hidden > 0) page->Line(fmt::format("  ... {} more suspects, see --top", hidden), Style::kFaint);

@@ -112,7 +112,7 @@ const Frame* NamingFrame(const FrameTable& table, std::span<const uint32_t> stac
   return stack.empty() ? nullptr : &table.frame(stack[0]);
 }
 
-std::string SuspectId(const FrameTable& table, std::span<const uint32_t> stack) {
+uint64_t HashNames(const FrameTable& table, std::span<const uint32_t> stack) {
   StableHash hash;
   for (const uint32_t index : stack) {
     const Frame& frame = table.frame(index);
@@ -122,8 +122,11 @@ std::string SuspectId(const FrameTable& table, std::span<const uint32_t> stack) 
       hash.Add(frame.source.function);
     }
   }
-  const uint64_t value = hash.value();
-  return fmt::format("MT-{:06x}", (value ^ value >> 24 ^ value >> 48) & 0xffffff);
+  return hash.value();
+}
+
+std::string SuspectId(uint64_t name_hash) {
+  return fmt::format("MT-{:06x}", (name_hash ^ name_hash >> 24 ^ name_hash >> 48) & 0xffffff);
 }
 
 }  // namespace memtrace::tools

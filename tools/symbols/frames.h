@@ -61,8 +61,12 @@ class FrameTable {
 // unknown stack.
 const Frame* NamingFrame(const FrameTable& table, std::span<const uint32_t> stack);
 
-// "MT-7f3a91": hash of the names of the frames, or of module and offset where there is no name.
-std::string SuspectId(const FrameTable& table, std::span<const uint32_t> stack);
+// Hash of the names of the frames, or of module and offset where there is no name: equal for stacks that a reader
+// cannot tell apart, such as those of an unrolled loop.
+uint64_t HashNames(const FrameTable& table, std::span<const uint32_t> stack);
+
+// "MT-7f3a91", from HashNames.
+std::string SuspectId(uint64_t name_hash);
 
 }  // namespace memtrace::tools
 

@@ -1,7 +1,10 @@
 #include "tools/analysis/report.h"
 
+#include <dlfcn.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <filesystem>
 
 #include "tests/unit/tools/recording_builder.h"
 #include "tools/analysis/work_clock.h"
@@ -19,6 +22,19 @@ SymbolOptions NoSymbols() {
   SymbolOptions options;
   options.enabled = false;
   return options;
+}
+
+// Two places in one function of this program: as an unrolled loop, one name and two program counters.
+[[gnu::noinline]] int UnrolledLoop(int x) {
+  volatile int y = x;
+  y = y * 3;
+  return y + 1;
+}
+
+uint64_t OwnOffset(int (*function)(int)) {
+  Dl_info info{};
+  EXPECT_NE(dladdr(reinterpret_cast<void*>(function), &info), 0);
+  return reinterpret_cast<uint64_t>(function) - reinterpret_cast<uint64_t>(info.dli_fbase);
 }
 
 class ReportTest : public testing::Test {
@@ -66,6 +82,34 @@ TEST_F(ReportTest, FindsTheLeakAndItsRate) {
   EXPECT_EQ(report.verdict.cause, "native-leak");
   EXPECT_NEAR(report.verdict.time_to_limit_s.value_or(0), (54 << 20) / 10000.0, 60);
   EXPECT_EQ(report.state, "killed");
+}
+
+TEST_F(ReportTest, StacksThatReadTheSameAreOneSuspect) {
+  const uint64_t pc = OwnOffset(&UnrolledLoop);
+  ASSERT_NE(UnrolledLoop(1), 0);
+  Symbolizer names({});
+  const auto build = [&](uint64_t blocks) {
+    RecordingBuilder builder;
+    builder.AddModule(std::filesystem::read_symlink("/proc/self/exe").string());
+    const uint32_t stacks[] = {builder.AddStack({pc + 1}), builder.AddStack({pc + 2})};
+    const uint32_t buffers = builder.AddStack({0x1});
+    for (uint64_t i = 0; i < blocks; ++i) {
+      builder.Allocate(0x100000 + i * 4096, 1000, stacks[i % 4 == 0]);  // a quarter from the second place
+      builder.AllocateAndFree(4000, 1, buffers, 4000);
+    }
+    return builder.Decode();
+  };
+  ProcessStates states;
+  for (const uint64_t blocks : {600, 800, 1000}) states.push_back(build(blocks));
+  const Report report = BuildReport(std::move(states), &names, kNoProc);
+  ASSERT_THAT(report.table.sites, SizeIs(3));
+  ASSERT_THAT(report.suspects, SizeIs(1));
+  const Suspect& suspect = report.suspects[0];
+  EXPECT_EQ(report.table.sites[suspect.site].live_bytes, 750'000u);  // the larger one names it
+  EXPECT_EQ(suspect.live_bytes, 1'000'000u);
+  EXPECT_EQ(suspect.live_allocations, 1000u);
+  EXPECT_GT(suspect.survival.window_samples, 500);  // the larger one alone has 435
+  EXPECT_THAT(suspect.why, HasSubstr("585.9 KiB in the first, 976.6 KiB now"));
 }
 
 TEST_F(ReportTest, NoLeakIsSaid) {
