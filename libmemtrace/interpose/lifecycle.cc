@@ -110,17 +110,17 @@ __attribute__((destructor)) void OnExit() { core::Finish(); }
 }  // namespace
 
 // Exits that run no destructors.
-MEMTRACE_EXPORT [[noreturn]] void _exit(int status) {
+MEMTRACE_EXPORT __attribute__((noreturn)) void _exit(int status) {
   core::Finish();
   for (;;) rt::Syscall(__NR_exit_group, status);
 }
 
-MEMTRACE_EXPORT [[noreturn]] void _Exit(int status) {
+MEMTRACE_EXPORT __attribute__((noreturn)) void _Exit(int status) {
   core::Finish();
   for (;;) rt::Syscall(__NR_exit_group, status);
 }
 
-MEMTRACE_EXPORT [[noreturn]] void quick_exit(int status) {
+MEMTRACE_EXPORT __attribute__((noreturn)) void quick_exit(int status) {
   core::Finish();
   static void (*real)(int) = nullptr;
   if (Resolve(&real, "quick_exit") != nullptr) real(status);
