@@ -45,15 +45,27 @@ bool RaiseTo(uint64_t& word, uint64_t value) {
   return false;
 }
 
-// While there is only one thread the peak is followed to the byte; the others add to the sums from time to time.
+// Adds what one thread has kept to itself to a sum of the process, and raises the sum's peak by the way. Returns whether it is a
+// new peak. Sums of threads that have not flushed may be below zero for a moment.
+bool Flush(int64_t* pending, int64_t* pending_peak, uint64_t* sum, uint64_t* peak) {
+  const int64_t most = *pending_peak > *pending ? *pending_peak : *pending;
+  const uint64_t before = Atomic(*sum).fetch_add(static_cast<uint64_t>(*pending), std::memory_order_relaxed);
+  Store(*pending, int64_t{0});
+  Store(*pending_peak, int64_t{0});
+  const auto reached = static_cast<int64_t>(before + static_cast<uint64_t>(most));
+  return reached > 0 && RaiseTo(*peak, static_cast<uint64_t>(reached));
+}
+
+// While there is only one thread the peak is followed to the byte; of several, each follows its own part of it.
 void AddLive(format::ThreadBuffer* buffer, int64_t bytes, int64_t count_q16) {
   format::Header& h = g_process.recording.header();
   Bump(buffer->pending_live_bytes, bytes);
   Bump(buffer->pending_live_count_q16, count_q16);
   const int64_t pending = buffer->pending_live_bytes;
+  const int64_t pending_count = buffer->pending_live_count_q16;
   if (Load(h.thread_count) == 1) {
     const uint64_t live = Load(h.live_bytes) + static_cast<uint64_t>(pending);
-    const uint64_t count = Load(h.live_count_q16) + static_cast<uint64_t>(buffer->pending_live_count_q16);
+    const uint64_t count = Load(h.live_count_q16) + static_cast<uint64_t>(pending_count);
     if (bytes > 0 && live > Load(h.peak_live_bytes)) {
       Store(h.peak_live_bytes, live);
       Store(h.peak_epoch, Load(h.peak_epoch) + 1);
@@ -61,19 +73,13 @@ void AddLive(format::ThreadBuffer* buffer, int64_t bytes, int64_t count_q16) {
     if (count_q16 > 0 && count > Load(h.peak_live_count_q16)) Store(h.peak_live_count_q16, count);
     return;
   }
+  if (pending > buffer->pending_peak_bytes) Store(buffer->pending_peak_bytes, pending);
+  if (pending_count > buffer->pending_peak_count_q16) Store(buffer->pending_peak_count_q16, pending_count);
   if (pending < kLiveStep && pending > -kLiveStep) return;
-  const int64_t pending_count = buffer->pending_live_count_q16;
-  Store(buffer->pending_live_bytes, int64_t{0});
-  Store(buffer->pending_live_count_q16, int64_t{0});
-  const uint64_t live =
-      Atomic(h.live_bytes).fetch_add(static_cast<uint64_t>(pending), std::memory_order_relaxed) + static_cast<uint64_t>(pending);
-  const uint64_t count = Atomic(h.live_count_q16).fetch_add(static_cast<uint64_t>(pending_count), std::memory_order_relaxed) +
-                         static_cast<uint64_t>(pending_count);
-  // Sums of threads that have not flushed may be below zero for a moment.
-  if (static_cast<int64_t>(live) > 0 && RaiseTo(h.peak_live_bytes, live)) {
+  if (Flush(&buffer->pending_live_bytes, &buffer->pending_peak_bytes, &h.live_bytes, &h.peak_live_bytes)) {
     Atomic(h.peak_epoch).fetch_add(1, std::memory_order_relaxed);
   }
-  if (static_cast<int64_t>(count) > 0) RaiseTo(h.peak_live_count_q16, count);
+  Flush(&buffer->pending_live_count_q16, &buffer->pending_peak_count_q16, &h.live_count_q16, &h.peak_live_count_q16);
 }
 
 void CountEntry(format::ThreadBuffer* buffer, int32_t by) {
