@@ -9,6 +9,7 @@
 #include "tools/common/quantity.h"
 #include "tools/render/page.h"
 #include "tools/render/target.h"
+#include "tools/symbols/readable_name.h"
 
 namespace memtrace::tools {
 namespace {
@@ -72,19 +73,39 @@ void WriteBridge(const Report& report, Page* page) {
   if (!unknown.empty()) page->Paragraph("not known: " + unknown, 4, "  ", Style::kFaint);
 }
 
+// Helpers of libraries that stand before the named place, in one line.
+std::string FoldedHelpers(const Report& report, std::span<const uint32_t> helpers) {
+  std::string libraries;
+  std::string_view last;
+  for (const uint32_t index : helpers) {
+    const std::string_view library = HelperLibrary(report.frames->frame(index).source.function);
+    if (libraries.find(library) == std::string::npos)
+      libraries += fmt::format("{}{}", last.empty() ? "" : ", ", library);
+    last = library;
+  }
+  return fmt::format("    ... {} frame{} of {}", helpers.size(), helpers.size() == 1 ? "" : "s", libraries);
+}
+
+// The function and where it is; a long function gives way.
+std::string FrameLine(const Frame& frame, size_t columns) {
+  const std::string place = FramePlace(frame);
+  const size_t room = columns - std::min(place.size(), columns / 2);
+  const std::string& function = frame.source.function;
+  return Shortened(function.empty() ? FrameName(frame) : NameWithin(function, room), room) + place;
+}
+
 void WriteStack(const Report& report, uint32_t node, Page* page) {
   const std::vector<uint32_t> stack = report.frames->Stack(node);
   if (stack.empty()) page->Line("    (unknown stack)");
+  const size_t helpers = LeadingHelpers(*report.frames, stack);
+  if (helpers > 0) page->Line(FoldedHelpers(report, std::span(stack).first(helpers)), Style::kFaint);
   constexpr size_t kMostFrames = 24;
-  for (size_t i = 0; i < stack.size(); ++i) {
-    if (i == kMostFrames) {
+  for (size_t i = helpers; i < stack.size(); ++i) {
+    if (i == helpers + kMostFrames) {
       page->Line(fmt::format("    ... {} more, see --json", stack.size() - i), Style::kFaint);
       break;
     }
-    const Frame& frame = report.frames->frame(stack[i]);
-    const std::string place = FrameText(frame).substr(FrameName(frame).size());
-    const size_t room = kPageColumns - 4 - std::min<size_t>(place.size(), 40);
-    page->Line("    " + Shortened(FrameName(frame), room) + place);
+    page->Line("    " + FrameLine(report.frames->frame(stack[i]), kPageColumns - 4));
   }
 }
 
@@ -103,9 +124,15 @@ void WriteSuspects(const Report& report, size_t top, Page* page) {
   if (hidden > 0) page->Line(fmt::format("  ... {} more suspects, see --top", hidden), Style::kFaint);
 }
 
-std::string SiteName(const Report& report, const Site& site) {
+// Where there is no room for both, the function says more than its place.
+std::string SiteName(const Report& report, const Site& site, size_t columns) {
   const Frame* frame = NamingFrame(*report.frames, report.frames->Stack(site.node));
-  return frame == nullptr ? "(unknown stack)" : FrameText(*frame);
+  if (frame == nullptr) return "(unknown stack)";
+  const std::string& function = frame->source.function;
+  const std::string text = FrameText(*frame);
+  if (text.size() <= columns || function.empty()) return Shortened(text, columns);
+  const std::string bare = BareName(function);
+  return bare.size() <= columns ? bare : Shortened(NameWithin(function, columns), columns);
 }
 
 std::string LiveText(const Site& site) {
@@ -127,7 +154,7 @@ void WriteSites(const Report& report, size_t top, Page* page) {
   for (size_t i = 0; i < Shown(sites.size(), top); ++i) {
     const Site& site = sites[i];
     page->Line(fmt::format("  {:<18}{:>8}{:>9}  {}", LiveText(site), FormatCount(site.live_allocations),
-                           FormatCount(site.allocations), Shortened(SiteName(report, site), kPageColumns - 39)));
+                           FormatCount(site.allocations), SiteName(report, site, kPageColumns - 39)));
   }
   const size_t hidden = sites.size() - Shown(sites.size(), top);
   if (hidden > 0) page->Line(fmt::format("  ... {} more sites, see --top or --json", hidden), Style::kFaint);

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "tools/common/numbers.h"
+#include "tools/symbols/readable_name.h"
 
 namespace memtrace::tools {
 namespace {
@@ -39,10 +40,14 @@ std::string FrameName(const Frame& frame) {
   return fmt::format("{}+{:#x}", path.empty() ? "(anonymous)" : BaseName(path), frame.offset);
 }
 
+std::string FramePlace(const Frame& frame) {
+  if (frame.source.file.empty()) return {};
+  return fmt::format(" ({}:{})", BaseName(frame.source.file), frame.source.line);
+}
+
 std::string FrameText(const Frame& frame) {
-  std::string text = FrameName(frame);
-  if (!frame.source.file.empty()) text += fmt::format(" ({}:{})", BaseName(frame.source.file), frame.source.line);
-  return text;
+  const std::string& function = frame.source.function;
+  return (function.empty() ? FrameName(frame) : BareName(function)) + FramePlace(frame);
 }
 
 bool IsOwnModule(const Module& module) { return module.path.ends_with("/libmemtrace.so"); }
@@ -102,14 +107,15 @@ std::vector<uint32_t> FrameTable::Stack(uint32_t node) {
   return stack;
 }
 
-const Frame* NamingFrame(const FrameTable& table, std::span<const uint32_t> stack) {
-  for (const uint32_t index : stack) {
-    const std::string_view function = table.frame(index).source.function;
-    // Instantiations of templates begin with their return type.
-    const std::string_view name = function.starts_with("void ") ? function.substr(5) : function;
-    if (!name.starts_with("std::") && !name.starts_with("__gnu_cxx::")) return &table.frame(index);
+size_t LeadingHelpers(const FrameTable& table, std::span<const uint32_t> stack) {
+  for (size_t i = 0; i < stack.size(); ++i) {
+    if (HelperLibrary(table.frame(stack[i]).source.function).empty()) return i;
   }
-  return stack.empty() ? nullptr : &table.frame(stack[0]);
+  return 0;
+}
+
+const Frame* NamingFrame(const FrameTable& table, std::span<const uint32_t> stack) {
+  return stack.empty() ? nullptr : &table.frame(stack[LeadingHelpers(table, stack)]);
 }
 
 uint64_t HashNames(const FrameTable& table, std::span<const uint32_t> stack) {

@@ -21,7 +21,9 @@ struct Frame {
 
 // "function", or "libc.so.6+0x1234", or "0x7f12...".
 std::string FrameName(const Frame& frame);
-// "function (file.cc:12)"; the file without its directories.
+// " (file.cc:12)"; the file without its directories; empty if it is unknown.
+std::string FramePlace(const Frame& frame);
+// "function (file.cc:12)", the function as a sentence wants it: see BareName.
 std::string FrameText(const Frame& frame);
 
 // Frames of libmemtrace.so are ours, not the program's.
@@ -57,8 +59,10 @@ class FrameTable {
   std::unordered_map<uint64_t, Place> places_;  // by pc and module
 };
 
-// The frame that a user knows a site by: the innermost one outside of the C++ standard library. nullptr for an
-// unknown stack.
+// How many innermost frames are of libraries' helpers that only pass an allocation on; 0 if all are.
+size_t LeadingHelpers(const FrameTable& table, std::span<const uint32_t> stack);
+
+// The frame that a user knows a site by: the innermost one behind the helpers. nullptr for an unknown stack.
 const Frame* NamingFrame(const FrameTable& table, std::span<const uint32_t> stack);
 
 // Hash of the names of the frames, or of module and offset where there is no name: equal for stacks that a reader

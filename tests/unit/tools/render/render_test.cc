@@ -1,6 +1,8 @@
+#include <dlfcn.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -11,8 +13,33 @@
 #include "tools/render/target.h"
 #include "tools/render/text.h"
 
+extern "C" [[gnu::noinline]] int xmalloc(int x) {
+  volatile int y = x;
+  y = y * 3;
+  return y + 1;
+}
+
+namespace shop {
+
+struct AuditTrail {
+  [[gnu::noinline]] static int RecordCancellation(const std::string& order, const std::string& reason) {
+    volatile size_t size = order.size();
+    size = size + reason.size();
+    return size != 0 ? 1 : 2;
+  }
+};
+
+}  // namespace shop
+
 namespace memtrace::tools {
 namespace {
+
+template <typename Function>
+uint64_t OwnOffset(Function* function) {
+  Dl_info info{};
+  EXPECT_NE(dladdr(reinterpret_cast<void*>(function), &info), 0);
+  return reinterpret_cast<uint64_t>(function) - reinterpret_cast<uint64_t>(info.dli_fbase);
+}
 
 using nlohmann::json;
 using testing::Each;
@@ -39,10 +66,11 @@ class RenderTest : public testing::Test {
     builder.header().end_ns = RecordingBuilder::kStartNs + 100'000'000'000;
     return builder;
   }
-  void Add(const RecordingBuilder& builder) {
+  void Add(const RecordingBuilder& builder) { Add(builder, &symbolizer_); }
+  void Add(const RecordingBuilder& builder, Symbolizer* symbolizer) {
     ProcessStates states;
     states.push_back(builder.Decode());
-    reports_.push_back(BuildReport(std::move(states), &symbolizer_, "/nonexistent"));
+    reports_.push_back(BuildReport(std::move(states), symbolizer, "/nonexistent"));
   }
   json Json() {
     std::ostringstream out;
@@ -130,6 +158,26 @@ TEST_F(RenderTest, TextBeginsWithTheVerdictAndFitsThePage) {
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 81u) << line;  // "±" has two bytes
   EXPECT_THAT(Text({.top = 10, .colour = true}), HasSubstr("\033[1;31m"));
+}
+
+TEST_F(RenderTest, TextShowsTheProgramAndNotItsLibraries) {
+  Symbolizer names({});
+  RecordingBuilder builder;
+  builder.AddModule(std::filesystem::read_symlink("/proc/self/exe").string());
+  const uint64_t helper = OwnOffset(&xmalloc);
+  const uint32_t leak =
+      builder.AddStack({OwnOffset(&shop::AuditTrail::RecordCancellation) + 1, helper + 2, helper + 1});
+  for (uint64_t i = 0; i < 1000; ++i) builder.Allocate(0x100000 + i * 4096, 1000, leak);
+  Add(builder, &names);
+  const std::string text = Text();
+  EXPECT_THAT(text, HasSubstr("allocated by shop::AuditTrail::RecordCancellation"));
+  EXPECT_THAT(text, HasSubstr("    ... 2 frames of an allocation wrapper\n    shop::AuditTrail::RecordCancellation("));
+  EXPECT_THAT(text, HasSubstr("  shop::AuditTrail::RecordCancellation\n"));  // in the table
+  EXPECT_THAT(text, Not(HasSubstr("basic_string")));
+  const json stack = Json()["suspects"][0]["stack"];
+  ASSERT_THAT(stack, SizeIs(3));
+  EXPECT_EQ(stack[0]["function"], "xmalloc");
+  EXPECT_THAT(stack[2]["function"].get<std::string>(), HasSubstr("std::char_traits<char>"));
 }
 
 TEST_F(RenderTest, TextNamesLosses) {

@@ -1,0 +1,69 @@
+#include "tools/symbols/readable_name.h"
+
+#include <gtest/gtest.h>
+
+namespace memtrace::tools {
+namespace {
+
+#define STRING "std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >"
+
+TEST(ReadableNameTest, TypesOfTheStandardLibrary) {
+  EXPECT_EQ(ReadableName("f(" STRING " const&)"), "f(std::string const&)");
+  EXPECT_EQ(ReadableName("std::vector<" STRING ", std::allocator<" STRING " > >::at(unsigned long)"),
+            "std::vector<std::string>::at(unsigned long)");
+  EXPECT_EQ(ReadableName("f(std::map<int, long, std::less<int>, std::allocator<std::pair<int const, long> > >&)"),
+            "f(std::map<int, long>&)");
+  EXPECT_EQ(ReadableName("std::__cxx11::list<int, shop::Pool<int> >::clear()"),
+            "std::list<int, shop::Pool<int>>::clear()");
+  EXPECT_EQ(ReadableName("PyList_New"), "PyList_New");
+}
+
+TEST(ReadableNameTest, ArgumentsAndReturnTypesGo) {
+  EXPECT_EQ(BareName("shop::AuditTrail::RecordCancellation(" STRING " const&)"),
+            "shop::AuditTrail::RecordCancellation");
+  EXPECT_EQ(BareName("void shop::Add<int>(int) [clone .cold]"), "shop::Add<int>");
+  EXPECT_EQ(BareName("shop::(anonymous namespace)::Load(char const*) const"), "shop::(anonymous namespace)::Load");
+  EXPECT_EQ(BareName("main::{lambda(int)#1}::operator()(int) const"), "main::{lambda(int)#1}::operator()");
+  EXPECT_EQ(BareName("Run(int)::{lambda()#1}::operator()() const"), "Run(int)::{lambda()#1}::operator()");
+  EXPECT_EQ(BareName("std::ostream& std::operator<< <char>(std::ostream&, char)"), "std::operator<< <char>");
+  EXPECT_EQ(BareName("Money::operator unsigned long() const"), "Money::operator unsigned long");
+  EXPECT_EQ(BareName("Arena::operator new(unsigned long)"), "Arena::operator new");
+  EXPECT_EQ(BareName("Text::operator[](int)"), "Text::operator[]");
+  EXPECT_EQ(BareName("std::to_string[abi:cxx11](int)"), "std::to_string[abi:cxx11]");
+  EXPECT_EQ(BareName("copy [clone .part.0]"), "copy");
+}
+
+TEST(ReadableNameTest, GivesWayStepByStep) {
+  const char* name = "void shop::Table<shop::Order>::Insert(shop::Order const&)";
+  EXPECT_EQ(NameWithin(name, 80), name);
+  EXPECT_EQ(NameWithin(name, 40), "shop::Table<shop::Order>::Insert(...)");
+  EXPECT_EQ(NameWithin(name, 33), "shop::Table<shop::Order>::Insert");
+  EXPECT_EQ(NameWithin(name, 25), "shop::Table<...>::Insert");
+  EXPECT_EQ(NameWithin(name, 3), "shop::Table<...>::Insert");
+}
+
+TEST(ReadableNameTest, AnythingAtAllIsANameOfItsOwn) {
+  for (const char* name : {"", "(", ")", "<", ">", " ", "operator", "operator ", "operator(", "a<b(c>", "f()::", "[",
+                           ", std::less<", "std::__cxx11::", ")>}]", "operators(int)", "a ("}) {
+    EXPECT_LE(BareName(name).size(), std::string_view(name).size() + 5) << name;
+    EXPECT_LE(NameWithin(name, 1).size(), std::string_view(name).size() + 5) << name;
+  }
+  EXPECT_EQ(ReadableName(std::string(1 << 20, '<')).size(), 1u << 20);
+}
+
+TEST(HelperLibraryTest, WhatOnlyPassesAnAllocationOn) {
+  EXPECT_EQ(HelperLibrary("void std::vector<int, std::allocator<int> >::_M_realloc_insert<int>(int&&)"),
+            "the C++ library");
+  EXPECT_EQ(HelperLibrary("shop::Order* std::__do_uninit_copy<shop::Order>(shop::Order*)"), "the C++ library");
+  EXPECT_EQ(HelperLibrary("operator new[](unsigned long)"), "the C++ library");
+  EXPECT_EQ(HelperLibrary("Perl_safesysmalloc"), "Perl");
+  EXPECT_EQ(HelperLibrary("g_malloc0"), "GLib");
+  EXPECT_EQ(HelperLibrary("PyMem_RawMalloc"), "Python");
+  EXPECT_EQ(HelperLibrary("xmalloc"), "an allocation wrapper");
+  EXPECT_EQ(HelperLibrary("std::string shop::NameOf(std::string)"), "");
+  EXPECT_EQ(HelperLibrary("standard"), "");
+  EXPECT_EQ(HelperLibrary(""), "");
+}
+
+}  // namespace
+}  // namespace memtrace::tools

@@ -1,0 +1,171 @@
+#include "tools/symbols/readable_name.h"
+
+#include <algorithm>
+#include <cctype>
+#include <utility>
+
+namespace memtrace::tools {
+namespace {
+
+// Only a hostile file has longer names, and replacing in them costs the square of it.
+constexpr size_t kLongestName = 16384;
+// Template arguments of a longer name are more than a sentence can carry.
+constexpr size_t kSentenceColumns = 64;
+constexpr std::string_view kAnonymous = "(anonymous namespace)";
+
+bool IsWordCharacter(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; }
+
+// How many characters an operator's name has at `text`, which begins with "operator"; 0 if it is a longer word. A
+// conversion or new and delete go on to the arguments: their blanks divide nothing.
+size_t OperatorLength(std::string_view text) {
+  constexpr size_t kWord = 8;
+  if (text.size() <= kWord || IsWordCharacter(text[kWord])) return 0;
+  if (text.substr(kWord).starts_with("()")) return kWord + 2;
+  if (text[kWord] == ' ') return std::min(text.find('(', kWord), text.size());
+  size_t end = kWord;
+  // "operator< <int>" is a template's: the blank ends the operator.
+  while (end < text.size() && text[end] != '(' && text[end] != ' ' && !IsWordCharacter(text[end])) ++end;
+  return end;
+}
+
+// The position behind the bracket that closes the one at `begin`; the end if none does.
+size_t PastBracket(std::string_view text, size_t begin) {
+  size_t depth = 0;
+  for (size_t i = begin; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '<' || c == '(' || c == '{' || c == '[') ++depth;
+    const bool arrow = c == '>' && i > 0 && text[i - 1] == '-';
+    if ((c == '>' && !arrow) || c == ')' || c == '}' || c == ']') {
+      if (--depth == 0) return i + 1;
+    }
+  }
+  return text.size();
+}
+
+void ReplaceAll(std::string_view from, std::string_view to, std::string* text) {
+  for (size_t at = text->find(from); at != std::string::npos; at = text->find(from, at + to.size()))
+    text->replace(at, from.size(), to);
+}
+
+// Text between brackets "<" and ">" at the outermost level becomes "<...>".
+std::string WithoutTemplateArguments(std::string_view name) {
+  std::string text;
+  for (size_t i = 0; i < name.size();) {
+    if (name.substr(i).starts_with("operator")) {
+      const size_t length = OperatorLength(name.substr(i));
+      text += name.substr(i, length > 0 ? length : 1);
+      i += length > 0 ? length : 1;
+    } else if (name[i] == '<') {
+      text += "<...>";
+      i = PastBracket(name, i);
+    } else {
+      text += name[i++];
+    }
+  }
+  return text;
+}
+
+constexpr std::pair<std::string_view, std::string_view> kSpellings[] = {
+    {"std::__cxx11::", "std::"},
+    {"std::basic_string<char, std::char_traits<char>, std::allocator<char> >", "std::string"},
+    {"std::basic_string<char, std::char_traits<char>, std::allocator<char>>", "std::string"},
+    {"std::basic_string_view<char, std::char_traits<char> >", "std::string_view"},
+    {"std::basic_string_view<char, std::char_traits<char>>", "std::string_view"},
+};
+
+// Template arguments that stand for themselves unless someone chose others, and then the choice is in another's name.
+constexpr std::string_view kDefaultArguments[] = {", std::allocator<",      ", std::char_traits<", ", std::less<",
+                                                  ", std::default_delete<", ", std::hash<",        ", std::equal_to<"};
+
+struct Helper {
+  std::string_view prefix;
+  std::string_view library;
+};
+constexpr Helper kHelpers[] = {
+    {"std::", "the C++ library"},
+    {"__gnu_cxx::", "the C++ library"},
+    {"operator new", "the C++ library"},
+    {"Perl_safesys", "Perl"},
+    {"Perl_safemalloc", "Perl"},
+    {"Perl_safecalloc", "Perl"},
+    {"Perl_saferealloc", "Perl"},
+    {"g_malloc", "GLib"},
+    {"g_realloc", "GLib"},
+    {"g_try_malloc", "GLib"},
+    {"g_try_realloc", "GLib"},
+    {"PyMem_", "Python"},
+    {"_PyMem_", "Python"},
+    {"PyObject_Malloc", "Python"},
+    {"PyObject_Calloc", "Python"},
+    {"PyObject_Realloc", "Python"},
+    {"_PyObject_Malloc", "Python"},
+    {"xmalloc", "an allocation wrapper"},
+    {"xcalloc", "an allocation wrapper"},
+    {"xrealloc", "an allocation wrapper"},
+};
+
+}  // namespace
+
+FunctionParts DivideFunction(std::string_view function) {
+  size_t begin = 0;
+  for (size_t i = 0; i < function.size();) {
+    const std::string_view rest = function.substr(i);
+    const bool word_begins = i == 0 || !IsWordCharacter(function[i - 1]);
+    const size_t operator_length = word_begins && rest.starts_with("operator") ? OperatorLength(rest) : 0;
+    if (rest.starts_with(kAnonymous)) {
+      i += kAnonymous.size();
+    } else if (operator_length > 0) {
+      i += operator_length;
+    } else if (rest[0] == '<' || rest[0] == '{' || rest[0] == '[') {
+      i = PastBracket(function, i);
+    } else if (rest[0] == '(') {
+      // What is local to a function has that function's arguments in the middle of its name.
+      const size_t end = PastBracket(function, i);
+      const std::string_view after = function.substr(end);
+      if (!after.starts_with("::") && !after.starts_with(" const::")) return {function.substr(begin, i - begin), true};
+      i = end + after.find("::");
+    } else {
+      if (rest.starts_with(" [")) return {function.substr(begin, i - begin), true};
+      if (rest[0] == ' ' && !rest.starts_with(" <")) begin = i + 1;  // not in operator<< <int>
+      ++i;
+    }
+  }
+  return {function.substr(begin), false};
+}
+
+std::string ReadableName(std::string_view function) {
+  std::string name(function);
+  if (name.size() > kLongestName) return name;
+  for (const auto& [from, to] : kSpellings) ReplaceAll(from, to, &name);
+  for (const std::string_view argument : kDefaultArguments) {
+    for (size_t at = name.find(argument); at != std::string::npos; at = name.find(argument, at))
+      name.erase(at, PastBracket(name, at + argument.size() - 1) - at);
+  }
+  for (size_t at = name.find(" >"); at != std::string::npos; at = name.find(" >", at)) name.erase(at, 1);
+  return name;
+}
+
+std::string BareName(std::string_view function) {
+  const std::string readable = ReadableName(function);
+  const std::string_view name = DivideFunction(readable).name;
+  return name.size() <= kSentenceColumns ? std::string(name) : WithoutTemplateArguments(name);
+}
+
+std::string NameWithin(std::string_view function, size_t columns) {
+  const std::string readable = ReadableName(function);
+  if (readable.size() <= columns) return readable;
+  const FunctionParts parts = DivideFunction(readable);
+  std::string name(parts.name);
+  if (parts.has_arguments && name.size() + 5 <= columns) return name + "(...)";
+  return name.size() <= columns ? name : WithoutTemplateArguments(name);
+}
+
+std::string_view HelperLibrary(std::string_view function) {
+  const std::string_view name = DivideFunction(function).name;
+  for (const Helper& helper : kHelpers) {
+    if (name.starts_with(helper.prefix)) return helper.library;
+  }
+  return {};
+}
+
+}  // namespace memtrace::tools
