@@ -24,6 +24,12 @@ struct MemoryBridge {
   Bytes shmem_bytes;
   Bytes kernel_bytes;
   Bytes other_processes_bytes;
+
+  // Says more than a time line and the live blocks do.
+  bool HasFiles() const {
+    return allocator_overhead_bytes || other_anon_bytes || stacks_bytes || file_bytes || shmem_bytes || kernel_bytes ||
+           other_processes_bytes;
+  }
 };
 
 // Of the cgroup whose limit counts, which may be an ancestor of the process's own.

@@ -59,6 +59,37 @@ std::vector<TimelineEntry> MergeTimelines(const ProcessStates& states, uint64_t 
   return entries;
 }
 
+struct SnapshotMemory {
+  MemoryBridge bridge;
+  uint64_t time_ns = 0;
+  std::optional<uint32_t> percent;
+};
+
+// Of the newest snapshot with copies of the kernel's files, which recordings do not carry.
+std::optional<SnapshotMemory> NewestSnapshotMemory(const ProcessStates& states) {
+  for (auto state = states.rbegin(); state != states.rend(); ++state) {
+    if (!state->is_snapshot()) continue;
+    SnapshotMemory memory;
+    memory.bridge = BuildBridge(*state, ReadCgroupFacts(*state));
+    if (!memory.bridge.HasFiles()) continue;
+    memory.time_ns = state->header.end_ns;
+    const bool threshold = state->header.trigger == static_cast<uint32_t>(format::Trigger::kThreshold);
+    if (threshold && state->header.trigger_percent > 0) memory.percent = state->header.trigger_percent;
+    return memory;
+  }
+  return std::nullopt;
+}
+
+// The whole bridge of one moment: parts of two would not add up.
+void PlaceMemory(const std::optional<SnapshotMemory>& snapshot, Report* report) {
+  report->memory = BuildBridge(*report->profile, report->cgroup);
+  const bool dead = report->state != "running" && !report->profile->is_snapshot();
+  if (!dead || !snapshot || report->memory.HasFiles()) return;
+  report->memory = snapshot->bridge;
+  report->memory_moment =
+      MemoryMoment{static_cast<double>(Excess(report->end_ns, snapshot->time_ns)) / 1e9, snapshot->percent};
+}
+
 struct FlagText {
   uint32_t flag;
   const char* text;
@@ -134,6 +165,7 @@ Report BuildReport(ProcessStates states, Symbolizer* symbolizer, const std::stri
   report.timeline = MergeTimelines(states, report.started_ns);
   SiteTrend trend;
   for (size_t i = 0; i + 1 < states.size(); ++i) trend.Append(BuildSites(states[i]));
+  const std::optional<SnapshotMemory> snapshot_memory = NewestSnapshotMemory(states);
 
   report.profile = std::make_unique<const Profile>(std::move(states.back()));
   const Profile& profile = *report.profile;
@@ -143,7 +175,7 @@ Report BuildReport(ProcessStates states, Symbolizer* symbolizer, const std::stri
   report.end_ns = EndOf(profile, report.state);
   report.table = BuildSites(profile);
   report.cgroup = ReadCgroupFacts(profile);
-  report.memory = BuildBridge(profile, report.cgroup);
+  PlaceMemory(snapshot_memory, &report);
   const SuspectLimits limits{profile.totals.live_bytes, report.cgroup.limit_bytes};
   report.suspects =
       FindSuspects(profile, report.table, report.frames.get(), WorkClock(profile, report.end_ns), trend, limits);

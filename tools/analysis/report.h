@@ -22,6 +22,12 @@ struct TimelineEntry {
   Bytes live_bytes;
 };
 
+// A snapshot that says where the memory was, for a process that is no more.
+struct MemoryMoment {
+  double before_end_s;
+  std::optional<uint32_t> percent;  // of the limit, if reaching that took the snapshot
+};
+
 struct Verdict {
   std::string cause;  // one of the causes of --json
   Confidence confidence = Confidence::kPossible;
@@ -42,6 +48,7 @@ struct Report {
   SiteTable table;
   std::vector<Suspect> suspects;
   MemoryBridge memory;
+  std::optional<MemoryMoment> memory_moment;  // whose `memory` is; nothing: of the newest state itself
   CgroupFacts cgroup;
   std::vector<TimelineEntry> timeline;  // of all states
   Verdict verdict;

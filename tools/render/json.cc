@@ -100,7 +100,9 @@ Json TotalsJson(const Totals& totals) {
           {"temporary_allocations", totals.temporary_allocations}};
 }
 
-Json MemoryJson(const MemoryBridge& memory) {
+Json MemoryJson(const Report& report) {
+  const MemoryBridge& memory = report.memory;
+  const std::optional<MemoryMoment>& moment = report.memory_moment;
   return {{"cgroup_bytes", OrNull(memory.cgroup_bytes)},
           {"native_live_bytes", OrNull(memory.native_live_bytes)},
           {"allocator_overhead_bytes", OrNull(memory.allocator_overhead_bytes)},
@@ -109,7 +111,8 @@ Json MemoryJson(const MemoryBridge& memory) {
           {"file_bytes", OrNull(memory.file_bytes)},
           {"shmem_bytes", OrNull(memory.shmem_bytes)},
           {"kernel_bytes", OrNull(memory.kernel_bytes)},
-          {"other_processes_bytes", OrNull(memory.other_processes_bytes)}};
+          {"other_processes_bytes", OrNull(memory.other_processes_bytes)},
+          {"snapshot_before_end_s", moment ? Json(Rounded(moment->before_end_s)) : Json(nullptr)}};
 }
 
 Json CgroupJson(const Report& report) {
@@ -209,7 +212,7 @@ void WriteMembers(const Report& report, std::ostream* out) {
   member("totals", TotalsJson(report.profile->totals));
   WriteSites(report, &stacks, out);
   WriteSuspects(report, &stacks, out);
-  member("memory", MemoryJson(report.memory));
+  member("memory", MemoryJson(report));
   member("cgroup", CgroupJson(report));
   member("oom", {{"container_oom_killed", nullptr}, {"exit_code", nullptr}, {"kills", Json::array()}});
   member("verdict", VerdictJson(report.verdict));

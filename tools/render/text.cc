@@ -53,8 +53,16 @@ constexpr BridgeRow kBridge[] = {
     {"kernel", &MemoryBridge::kernel_bytes},
 };
 
+std::string BridgeHeading(const Report& report) {
+  if (!report.memory_moment) return "Where the memory is";
+  std::string text = fmt::format("Where the memory was at the snapshot {} before the end",
+                                 FormatSeconds(report.memory_moment->before_end_s));
+  if (report.memory_moment->percent) text += fmt::format(" ({} %)", *report.memory_moment->percent);
+  return text;
+}
+
 void WriteBridge(const Report& report, Page* page) {
-  page->Heading("Where the memory is");
+  page->Heading(BridgeHeading(report));
   std::string unknown;
   const uint64_t whole = report.memory.cgroup_bytes.value_or(0);
   for (const BridgeRow& row : kBridge) {

@@ -180,6 +180,56 @@ TEST_F(RenderTest, TextShowsTheProgramAndNotItsLibraries) {
   EXPECT_THAT(stack[2]["function"].get<std::string>(), HasSubstr("std::char_traits<char>"));
 }
 
+class BridgeOfTheDeadTest : public RenderTest {
+ protected:
+  // 2.1 s before the recording ends.
+  static Profile Snapshot(bool with_files) {
+    RecordingBuilder builder = Leaking();
+    builder.header().state = static_cast<uint32_t>(format::State::kSnapshot);
+    builder.header().trigger = static_cast<uint32_t>(format::Trigger::kThreshold);
+    builder.header().trigger_percent = 95;
+    builder.header().end_ns = RecordingBuilder::kStartNs + 97'900'000'000;
+    builder.AddBlob(format::BlobKind::kCgroupFile, "memory.current", "9000000\n");
+    if (with_files) builder.AddBlob(format::BlobKind::kCgroupFile, "memory.stat", "file 3000000\nshmem 1000000\n");
+    return builder.Decode();
+  }
+  void AddStates(bool with_files, RecordingBuilder recording) {
+    ProcessStates states;
+    states.push_back(Snapshot(with_files));
+    states.push_back(recording.Decode());
+    reports_.push_back(BuildReport(std::move(states), &symbolizer_, "/nonexistent"));
+  }
+};
+
+TEST_F(BridgeOfTheDeadTest, IsOfTheNewestSnapshot) {
+  RecordingBuilder recording = Leaking();
+  recording.Allocate(0x90000000, 5000, 1);
+  AddStates(true, recording);
+  EXPECT_THAT(Text(), HasSubstr("\nWhere the memory was at the snapshot 2.1 s before the end (95 %)\n"));
+  const json report = Json();
+  EXPECT_EQ(report["totals"]["live_bytes"], 1005000);
+  EXPECT_EQ(report["memory"]["native_live_bytes"], 1000000);  // all of one moment
+  EXPECT_EQ(report["memory"]["cgroup_bytes"], 9000000);
+  EXPECT_EQ(report["memory"]["file_bytes"], 2000000);
+  EXPECT_TRUE(report["memory"]["kernel_bytes"].is_null());  // the snapshot does not know it either
+  EXPECT_EQ(report["memory"]["snapshot_before_end_s"], 2.1);
+}
+
+TEST_F(BridgeOfTheDeadTest, IsItsOwnWhereItHasOne) {
+  RecordingBuilder recording = Leaking();
+  recording.AddBlob(format::BlobKind::kCgroupFile, "memory.stat", "file 7000000\nshmem 0\n");
+  AddStates(true, recording);
+  EXPECT_EQ(Json()["memory"]["file_bytes"], 7000000);
+  EXPECT_THAT(Text(), HasSubstr("\nWhere the memory is\n"));
+}
+
+TEST_F(BridgeOfTheDeadTest, StaysUnknownWhereNoSnapshotKnows) {
+  AddStates(false, Leaking());
+  EXPECT_TRUE(Json()["memory"]["file_bytes"].is_null());
+  EXPECT_TRUE(Json()["memory"]["snapshot_before_end_s"].is_null());
+  EXPECT_THAT(Text(), HasSubstr("\nWhere the memory is\n"));
+}
+
 TEST_F(RenderTest, TextNamesLosses) {
   RecordingBuilder builder = Leaking();
   builder.AddLive(0x5000, 10, 12345);
