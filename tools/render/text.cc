@@ -184,16 +184,20 @@ void WriteLosses(const Report& report, Page* page) {
   }
 }
 
-void WriteOthers(std::span<const Report> others, size_t top, Page* page) {
+// In a few lines, whatever --top says: the report is on the first process.
+void WriteOthers(std::span<const Report> others, Page* page) {
   if (others.empty()) return;
+  constexpr size_t kMostLines = 5;
+  const size_t shown = others.size() <= kMostLines ? others.size() : kMostLines - 1;
   page->Heading("Other processes");
-  for (const Report& report : others.first(Shown(others.size(), top))) {
-    const std::string name = fmt::format("{} (pid {})", DescribeTarget(report).exe, report.profile->header.pid);
+  for (const Report& report : others.first(shown)) {
+    const std::string exe = DescribeTarget(report).exe;
+    const std::string name =
+        fmt::format("{} (pid {})", exe.empty() ? "unknown program" : exe, report.profile->header.pid);
     page->Line(fmt::format("  {:>10}  {:<13}{}", FormatBytes(report.profile->totals.live_bytes), report.verdict.cause,
                            Shortened(name, kPageColumns - 27)));
   }
-  const size_t hidden = others.size() - Shown(others.size(), top);
-  if (hidden > 0) page->Line(fmt::format("  ... {} more, see --top", hidden), Style::kFaint);
+  if (shown < others.size()) page->Line(fmt::format("  ... {} more, see --json", others.size() - shown), Style::kFaint);
 }
 
 void WriteNext(const Report& report, Page* page) {
@@ -217,7 +221,7 @@ void WriteText(std::span<const Report> reports, const TextOptions& options, std:
   WriteSuspects(report, options.top, &page);
   WriteSites(report, options.top, &page);
   WriteLosses(report, &page);
-  WriteOthers(reports.subspan(1), options.top, &page);
+  WriteOthers(reports.subspan(1), &page);
   WriteNext(report, &page);
 }
 

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -87,6 +88,29 @@ TEST_F(ReportProgramTest, DirectoriesGiveTheLargestProcessFirst) {
   const auto report = nlohmann::json::parse(Run("--json .").out);
   EXPECT_EQ(report["target"]["pid"], 2);
   EXPECT_EQ(report["others"][0]["target"]["pid"], 1);
+}
+
+TEST_F(ReportProgramTest, ManySmallProcessesBesideALargeOne) {
+  Write("large.rec", Leaking(1, 900).Build());
+  for (uint32_t pid = 2; pid <= 40; ++pid) {
+    RecordingBuilder builder;  // of a process that did nothing yet
+    if (pid % 2 == 0) builder = Leaking(pid, 2);
+    builder.header().pid = pid;
+    builder.header().thread_count = pid % 3 == 0 ? 0 : builder.header().thread_count;
+    Write("small" + std::to_string(pid) + ".rec", builder.Build());
+  }
+  for (const char* options : {"--no-symbols .", "--no-symbols --top 0 .", "--no-symbols --top 1 ."}) {
+    const Outcome outcome = Run(options);
+    EXPECT_EQ(outcome.status, 0) << outcome.err;
+    const size_t begin = outcome.out.find("Other processes\n");
+    ASSERT_NE(begin, std::string::npos);
+    const std::string others = outcome.out.substr(begin, outcome.out.find("\n\n", begin) - begin);
+    EXPECT_EQ(std::count(others.begin(), others.end(), '\n'), 5) << others;
+    EXPECT_THAT(others, HasSubstr("... 35 more"));
+  }
+  const auto report = nlohmann::json::parse(Run("--no-symbols --json .").out);
+  EXPECT_EQ(report["target"]["pid"], 1);
+  EXPECT_EQ(report["others"].size(), 39u);
 }
 
 TEST_F(ReportProgramTest, UnreadableInputIsStatus1) {
