@@ -11,6 +11,9 @@ namespace {
 constexpr size_t kLongestName = 16384;
 // Template arguments of a longer name are more than a sentence can carry.
 constexpr size_t kSentenceColumns = 64;
+constexpr std::string_view kLongOperators[] = {
+    "<=>", "<<=", ">>=", "->*", "()", "[]", "<<", ">>", "<=", ">=", "->", "==", "!=",
+    "&&",  "||",  "++",  "--",  "+=", "-=", "*=", "/=", "%=", "^=", "&=", "|=", "\"\""};
 constexpr std::string_view kAnonymous = "(anonymous namespace)";
 
 bool IsWordCharacter(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; }
@@ -20,12 +23,12 @@ bool IsWordCharacter(char c) { return std::isalnum(static_cast<unsigned char>(c)
 size_t OperatorLength(std::string_view text) {
   constexpr size_t kWord = 8;
   if (text.size() <= kWord || IsWordCharacter(text[kWord])) return 0;
-  if (text.substr(kWord).starts_with("()")) return kWord + 2;
   if (text[kWord] == ' ') return std::min(text.find('(', kWord), text.size());
-  size_t end = kWord;
-  // "operator< <int>" is a template's: the blank ends the operator.
-  while (end < text.size() && text[end] != '(' && text[end] != ' ' && !IsWordCharacter(text[end])) ++end;
-  return end;
+  // What is left is one character, and "operator+<int>" a template. "operator< <int>" has a blank.
+  for (const std::string_view symbol : kLongOperators) {
+    if (text.substr(kWord).starts_with(symbol)) return kWord + symbol.size();
+  }
+  return kWord + 1;
 }
 
 // The position behind the bracket that closes the one at `begin`; the end if none does.
@@ -67,6 +70,7 @@ std::string WithoutTemplateArguments(std::string_view name) {
 
 constexpr std::pair<std::string_view, std::string_view> kSpellings[] = {
     {"std::__cxx11::", "std::"},
+    {"[abi:cxx11]", ""},
     {"std::basic_string<char, std::char_traits<char>, std::allocator<char> >", "std::string"},
     {"std::basic_string<char, std::char_traits<char>, std::allocator<char>>", "std::string"},
     {"std::basic_string_view<char, std::char_traits<char> >", "std::string_view"},

@@ -29,7 +29,10 @@ TEST(ReadableNameTest, ArgumentsAndReturnTypesGo) {
   EXPECT_EQ(BareName("Money::operator unsigned long() const"), "Money::operator unsigned long");
   EXPECT_EQ(BareName("Arena::operator new(unsigned long)"), "Arena::operator new");
   EXPECT_EQ(BareName("Text::operator[](int)"), "Text::operator[]");
-  EXPECT_EQ(BareName("std::to_string[abi:cxx11](int)"), "std::to_string[abi:cxx11]");
+  EXPECT_EQ(BareName("std::to_string[abi:cxx11](int)"), "std::to_string");
+  EXPECT_EQ(BareName(STRING " std::operator+<char, std::char_traits<char>, std::allocator<char> >(char const*)"),
+            "std::operator+<char>");
+  EXPECT_EQ(BareName("bool shop::operator==<int>(int, int)"), "shop::operator==<int>");
   EXPECT_EQ(BareName("copy [clone .part.0]"), "copy");
 }
 
@@ -55,6 +58,7 @@ TEST(HelperLibraryTest, WhatOnlyPassesAnAllocationOn) {
   EXPECT_EQ(HelperLibrary("void std::vector<int, std::allocator<int> >::_M_realloc_insert<int>(int&&)"),
             "the C++ library");
   EXPECT_EQ(HelperLibrary("shop::Order* std::__do_uninit_copy<shop::Order>(shop::Order*)"), "the C++ library");
+  EXPECT_EQ(HelperLibrary(STRING " std::operator+<char, std::char_traits<char> >(char const*)"), "the C++ library");
   EXPECT_EQ(HelperLibrary("operator new[](unsigned long)"), "the C++ library");
   EXPECT_EQ(HelperLibrary("Perl_safesysmalloc"), "Perl");
   EXPECT_EQ(HelperLibrary("g_malloc0"), "GLib");
