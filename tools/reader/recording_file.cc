@@ -58,6 +58,34 @@ bool HasMagic(const std::vector<std::byte>& bytes) {
          std::memcmp(bytes.data(), format::kMagic, sizeof(format::kMagic)) == 0;
 }
 
+// Reads `size` bytes at `offset` over those that are there. What cannot be read stays as it was.
+void Reread(int fd, uint64_t offset, uint64_t size, std::vector<std::byte>* bytes) {
+  if (offset > bytes->size() || size > bytes->size() - offset) return;
+  const ssize_t n = pread(fd, bytes->data() + offset, size, static_cast<off_t>(offset));
+  static_cast<void>(n);
+}
+
+// A process that still records adds blocks and counters whose stacks and modules came after we had passed by. Those
+// tables only grow, so reading them, and the header's counts, once more makes them cover all that was read before.
+void CatchUp(int fd, std::vector<std::byte>* bytes) {
+  format::Header header;
+  std::memcpy(&header, bytes->data(), sizeof(header));
+  if (header.state != static_cast<uint32_t>(format::State::kRunning)) return;
+  Reread(fd, 0, sizeof(header), bytes);
+  std::memcpy(&header, bytes->data(), sizeof(header));
+  const uint64_t entries = std::min(header.chunk_count, format::kMaxChunks);
+  Reread(fd, header.directory_offset, entries * sizeof(uint32_t), bytes);
+  for (uint64_t i = 0; i < entries; ++i) {
+    const uint64_t at = header.directory_offset + i * sizeof(uint32_t);
+    uint32_t entry = 0;
+    if (at > bytes->size() || sizeof(entry) > bytes->size() - at) return;
+    std::memcpy(&entry, bytes->data() + at, sizeof(entry));
+    const format::ChunkKind kind = format::EntryKind(entry);
+    if (kind != format::ChunkKind::kNode && kind != format::ChunkKind::kModule) continue;
+    Reread(fd, header.front_bytes + i * format::kChunkBytes, format::kChunkBytes, bytes);
+  }
+}
+
 }  // namespace
 
 Result<RecordingFile> RecordingFile::Read(const std::string& path) {
@@ -78,6 +106,10 @@ Result<RecordingFile> RecordingFile::Read(const std::string& path) {
                    bytes.empty() ? "it is empty" : "it does not begin with MEMTRACE"};
     }
     if (!Append(file.get(), kLargestFile, &bytes)) return Unreadable(name, errno);
+    if (S_ISREG(status.st_mode) && bytes.size() > sizeof(format::Header)) {
+      CatchUp(file.get(), &bytes);
+      if (!Append(file.get(), kLargestFile, &bytes)) return Unreadable(name, errno);  // what was added meanwhile
+    }
     return RecordingFile(name, std::move(bytes));
   } catch (const std::bad_alloc&) {
     return Unreadable(name, ENOMEM);
