@@ -20,8 +20,7 @@ void BlobStream::Append(const void* data, uint64_t size) {
 void BlobStream::Add(format::BlobKind kind, rt::Text name, rt::Text content) {
   static constexpr uint8_t kZeroes[8] = {};
   const format::BlobHeader header{static_cast<uint32_t>(kind), static_cast<uint32_t>(name.size), content.size};
-  const uint64_t padding =
-      format::BlobBytes(name.size, content.size) - sizeof(header) - name.size - content.size;
+  const uint64_t padding = format::BlobBytes(name.size, content.size) - sizeof(header) - name.size - content.size;
   Append(&header, sizeof(header));
   Append(name.data, name.size);
   Append(content.data, content.size);

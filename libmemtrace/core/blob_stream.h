@@ -20,7 +20,8 @@ class BlobStream {
       : chunk_(chunk), used_(used), stream_bytes_(stream_bytes), flush_(flush), context_(context) {}
 
   void Add(format::BlobKind kind, rt::Text name, rt::Text content);
-  // The whole file, in as many blobs of that name as `buffer` makes pieces of it. Nothing if it cannot be read or is empty.
+  // The whole file, in as many blobs of that name as `buffer` makes pieces of it. Nothing if it cannot be read or is
+  // empty.
   void AddFile(format::BlobKind kind, rt::Text name, const char* path, char* buffer, uint64_t capacity);
   // A part of a stream that exists already.
   void AddRaw(const void* data, uint64_t size) { Append(data, size); }

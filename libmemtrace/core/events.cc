@@ -45,8 +45,8 @@ bool RaiseTo(uint64_t& word, uint64_t value) {
   return false;
 }
 
-// Adds what one thread has kept to itself to a sum of the process, and raises the sum's peak by the way. Returns whether it is a
-// new peak. Sums of threads that have not flushed may be below zero for a moment.
+// Adds what one thread has kept to itself to a sum of the process, and raises the sum's peak by the way. Returns
+// whether it is a new peak. Sums of threads that have not flushed may be below zero for a moment.
 bool Flush(int64_t* pending, int64_t* pending_peak, uint64_t* sum, uint64_t* peak) {
   const int64_t most = *pending_peak > *pending ? *pending_peak : *pending;
   const uint64_t before = Atomic(*sum).fetch_add(static_cast<uint64_t>(*pending), std::memory_order_relaxed);
@@ -127,7 +127,8 @@ void Forget(ThreadState* thread) {
 }
 
 // The node of a stack that was walked in full.
-uint32_t InternAll(const unwind::Registers& caller, const unwind::StackLimits& limits, unwind::RememberedStack* memory) {
+uint32_t InternAll(const unwind::Registers& caller, const unwind::StackLimits& limits,
+                   unwind::RememberedStack* memory) {
   auto* frames = reinterpret_cast<unwind::Frame*>(memory->frames());
   const unwind::Unwound stack = unwind::Unwind(caller, limits, frames, memory->capacity);
   NoteModules();
@@ -263,7 +264,8 @@ class Stay {
   void WorkOff() {
     if (idle()) return;
     const format::DeferredEvent* events = DeferredEvents(thread_->buffer);
-    // A handler may add one more after each look, also after the last: the count goes back to zero only if it is what was worked off.
+    // A handler may add one more after each look, also after the last: the count goes back to zero only if it is what
+    // was worked off.
     uint32_t done = 0;
     uint32_t count = Load(thread_->buffer->deferred_count);
     while (done < count) {
@@ -274,7 +276,8 @@ class Stay {
 
   void WorkOff(const format::DeferredEvent& event) {
     if (event.size != format::kUnknown) {
-      Enter(thread_, {event.address, event.size, format::kUnknownSite, format::EncodeBirth(WorkNow(*thread_->buffer)), 0});
+      Enter(thread_,
+            {event.address, event.size, format::kUnknownSite, format::EncodeBirth(WorkNow(*thread_->buffer)), 0});
       return;
     }
     LiveBlock block;

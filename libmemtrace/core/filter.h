@@ -33,9 +33,7 @@ class Filter {
   static constexpr uint32_t kSlots = 64 * 1024;
   static constexpr uint8_t kSaturated = 255;  // sticks: how many it stands for is not known any more
 
-  static uint32_t Slot(uintptr_t address) {
-    return static_cast<uint32_t>((address * 0x9e3779b97f4a7c15) >> 48);
-  }
+  static uint32_t Slot(uintptr_t address) { return static_cast<uint32_t>((address * 0x9e3779b97f4a7c15) >> 48); }
   void Change(uintptr_t address, int by) {
     std::atomic<uint8_t>& counter = counters_[Slot(address)];
     uint8_t value = counter.load(std::memory_order_relaxed);

@@ -98,7 +98,8 @@ void RecordIdentity(Recording* recording, const rt::Cgroup& cgroup, bool with_co
   if (ordinal < 0 || buffer == nullptr) return;
   uint8_t* chunk = recording->Chunk(format::ChunkKind::kBlob, static_cast<uint32_t>(ordinal));
   // All of it fits into one chunk.
-  BlobStream stream(chunk, 0, 0, [](void*, const uint8_t*) { return false; }, nullptr);
+  BlobStream stream(
+      chunk, 0, 0, [](void*, const uint8_t*) { return false; }, nullptr);
   stream.Add(BlobKind::kExecutable, "", ReadLink("/proc/self/exe", buffer, kMostCommandBytes));
   if (with_command) stream.Add(BlobKind::kCommand, "", rt::ReadFile("/proc/self/cmdline", buffer, kMostCommandBytes));
   new_utsname names{};

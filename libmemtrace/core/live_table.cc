@@ -45,9 +45,7 @@ bool LockBucket(LiveBucket* home) {
   });
 }
 
-void UnlockBucket(LiveBucket* home) {
-  Atomic(home->meta).fetch_and(~format::kBucketLocked, std::memory_order_release);
-}
+void UnlockBucket(LiveBucket* home) { Atomic(home->meta).fetch_and(~format::kBucketLocked, std::memory_order_release); }
 
 int EmptySlot(const LiveBucket& bucket) {
   for (int i = 0; i < kSlots; ++i) {
@@ -192,7 +190,10 @@ bool LiveTable::Insert(const LiveBlock& block, LiveBlock* replaced) {
   const struct {
     uint32_t hash;
     Reach reach;
-  } attempts[] = {{better, Reach::kHome}, {other, Reach::kHome}, {better, Reach::kChain}, {other, Reach::kChain},
+  } attempts[] = {{better, Reach::kHome},
+                  {other, Reach::kHome},
+                  {better, Reach::kChain},
+                  {other, Reach::kChain},
                   {better, Reach::kExtend}};
   bool full = true;
   for (const auto& attempt : attempts) {
@@ -274,7 +275,8 @@ void LiveTable::ClearLeaving(uint32_t index, uint32_t count) {
   for (LiveBucket* bucket = Bucket(index); bucket != nullptr; bucket = Next(*bucket)) {
     for (uint64_t& slot : bucket->keys) {
       const uint64_t key = Load(slot);
-      if (key != 0 && !HasHome(format::KeyAddress(key), index, count)) Store(slot, uint64_t{0}, std::memory_order_release);
+      if (key != 0 && !HasHome(format::KeyAddress(key), index, count))
+        Store(slot, uint64_t{0}, std::memory_order_release);
     }
   }
 }
@@ -330,7 +332,7 @@ void LiveTable::Thin(const format::Rate* rates, uint32_t index, uint64_t* droppe
         *count_q16 += static_cast<int64_t>(now.count_q16) - static_cast<int64_t>(old.count_q16);
       }
     }
-    UnlockBucket(home);
+    UnlockBucket(home);  // NOLINT(clang-analyzer-core.NonNullParamChecker): the loop's end says nothing about home
   }
 }
 

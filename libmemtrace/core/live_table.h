@@ -6,7 +6,8 @@
 //
 // Invariants that readers of the file rely on, at any instant:
 // - a slot with a key is whole: the key is stored last and cleared first;
-// - in a split, entries are copied upwards before the new bucket is published and cleared below afterwards. A copy of the
+// - in a split, entries are copied upwards before the new bucket is published and cleared below afterwards. A copy of
+// the
 //   file from low to high addresses of the table thus has every block that lived all the while, some of them twice.
 #ifndef MEMTRACE_CORE_LIVE_TABLE_H_
 #define MEMTRACE_CORE_LIVE_TABLE_H_
@@ -35,7 +36,8 @@ class LiveTable {
 
   void Prefetch(uint64_t address) const;
   // False: no room, or a lock was not released in time; the drop is counted. If the table still had a block at that
-  // address (it was freed where the library cannot see), that one is removed into *replaced; else replaced->address is 0.
+  // address (it was freed where the library cannot see), that one is removed into *replaced; else replaced->address is
+  // 0.
   bool Insert(const LiveBlock& block, LiveBlock* replaced);
   // Removes the block at `address`. False: it is not here.
   bool Take(uint64_t address, LiveBlock* block);
@@ -57,7 +59,11 @@ class LiveTable {
   format::LiveBucket* Bucket(uint32_t index) const;
   format::LiveBucket* Overflow(uint32_t index) const;
   format::LiveBucket* Next(const format::LiveBucket& bucket) const;
-  enum class Reach { kHome, kChain, kExtend };  // the home bucket; its overflow buckets too; one more of them if need be
+  enum class Reach {
+    kHome,
+    kChain,
+    kExtend
+  };  // the home bucket; its overflow buckets too; one more of them if need be
   bool InsertInto(uint32_t hash, const LiveBlock& block, Reach reach, bool* full);
   bool FindSlot(uint64_t address, uint32_t count, Place* place) const;
   format::LiveBucket* Extend(format::LiveBucket* last);

@@ -39,14 +39,29 @@ void ComplainOfFailure(const Process& p, const char* directory, int error) {
   rt::TextBuffer<480> line;
   line.Add("cannot record to ").Add(directory).Add(": error ").AddUint(static_cast<uint64_t>(-error));
   switch (-error) {
-    case ENOSPC: line.Add(" (no space left)"); break;
-    case EACCES: line.Add(" (permission denied)"); break;
-    case EROFS: line.Add(" (read-only file system)"); break;
-    case ENOENT: line.Add(" (no such directory)"); break;
-    case EMFILE: line.Add(" (too many open files)"); break;
-    case ENOMEM: line.Add(" (no memory)"); break;
-    case EFBIG: line.Add(" (file size limit)"); break;
-    default: break;
+    case ENOSPC:
+      line.Add(" (no space left)");
+      break;
+    case EACCES:
+      line.Add(" (permission denied)");
+      break;
+    case EROFS:
+      line.Add(" (read-only file system)");
+      break;
+    case ENOENT:
+      line.Add(" (no such directory)");
+      break;
+    case EMFILE:
+      line.Add(" (too many open files)");
+      break;
+    case ENOMEM:
+      line.Add(" (no memory)");
+      break;
+    case EFBIG:
+      line.Add(" (file size limit)");
+      break;
+    default:
+      break;
   }
   rt::Complain(line.Add("; set MEMTRACE_DIR to a writable directory. The program runs unrecorded.").text());
 }
@@ -71,7 +86,8 @@ void DescribeProcess(format::Header* h, const Identity& identity, format::Origin
 #else
   h->machine = EM_AARCH64;
 #endif
-  constexpr format::Sampling kSampling[] = {format::Sampling::kExact, format::Sampling::kFixed, format::Sampling::kAuto};
+  constexpr format::Sampling kSampling[] = {format::Sampling::kExact, format::Sampling::kFixed,
+                                            format::Sampling::kAuto};
   h->sampling = static_cast<uint32_t>(kSampling[static_cast<int>(p.options.sample)]);
   h->rates[0] = {InitialRate(), 0, h->start_ns, static_cast<uint32_t>(format::RateReason::kInitial), 0};
 }
@@ -132,7 +148,8 @@ void SwitchOn() {
   p.mode.store(Mode::kOn, std::memory_order_release);
 }
 
-// The private memory that the process has mapped, and all that it unmapped: it cannot have held more. kUnknown without /proc.
+// The private memory that the process has mapped, and all that it unmapped: it cannot have held more. kUnknown without
+// /proc.
 uint64_t MostMapped() {
   char buffer[2048];
   rt::Text rest = rt::ReadFile("/proc/self/status", buffer, sizeof(buffer));
@@ -142,13 +159,14 @@ uint64_t MostMapped() {
   while (!rest.empty()) {
     rt::Text line = rt::NextPart(&rest, '\n');
     const rt::Text name = rt::NextWord(&line);
-    for (int i = 0; i < 3; ++i) found += name == kFields[i] && rt::ParseUint(rt::NextWord(&line), &kilobytes[i]) ? 1 : 0;
+    for (int i = 0; i < 3; ++i)
+      found += name == kFields[i] && rt::ParseUint(rt::NextWord(&line), &kilobytes[i]) ? 1 : 0;
   }
   return found == 3 ? (kilobytes[0] - kilobytes[1] + kilobytes[2]) * 1024 : format::kUnknown;
 }
 
-// Whether the process ever held enough to keep its recording. Two samples may look like a megabyte where there is a tenth of
-// it, so what few samples say is checked.
+// Whether the process ever held enough to keep its recording. Two samples may look like a megabyte where there is a
+// tenth of it, so what few samples say is checked.
 bool HeldMuch() {
   const Process& p = g_process;
   const format::Header& h = p.recording.header();
@@ -157,7 +175,8 @@ bool HeldMuch() {
     const int64_t pending = ThreadBufferAt(p.recording, i)->pending_live_bytes;
     if (pending > 0) most += static_cast<uint64_t>(pending);
   }
-  return most >= kWorthKeepingBytes && (p.options.sample == config::Sample::kExact || MostMapped() >= kWorthKeepingBytes);
+  return most >= kWorthKeepingBytes &&
+         (p.options.sample == config::Sample::kExact || MostMapped() >= kWorthKeepingBytes);
 }
 
 }  // namespace

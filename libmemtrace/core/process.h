@@ -41,8 +41,8 @@ struct TimelineSlots {
 struct Process {
   std::atomic<Mode> mode{Mode::kOff};
   std::atomic<uint32_t> generation{1};  // raised in a forked child; makes every ThreadState stale
-  // A word on a page that the kernel wipes in forked children (MADV_WIPEONFORK, Linux 4.14). nullptr: not supported, the process id
-  // is compared instead.
+  // A word on a page that the kernel wipes in forked children (MADV_WIPEONFORK, Linux 4.14). nullptr: not supported,
+  // the process id is compared instead.
   std::atomic<uint32_t>* alive = nullptr;
   int pid = 0;
 
@@ -63,7 +63,7 @@ struct Process {
   rt::Lock timeline_lock;
 
   rt::Cgroup cgroup = {};
-  std::atomic<uint64_t> next_tick_ns{0};         // CLOCK_MONOTONIC
+  std::atomic<uint64_t> next_tick_ns{0};  // CLOCK_MONOTONIC
   std::atomic<uint64_t> next_tick_live_bytes{0};
   TimelineSlots timeline;
   std::atomic<uint32_t> thresholds_taken{0};

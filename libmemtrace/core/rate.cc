@@ -15,8 +15,8 @@ constexpr uint64_t kRateWithoutLimit = 512 * 1024;
 // Live samples that the container's limit is divided into.
 constexpr uint64_t kSamplesPerLimit = 2048;
 
-// The first interval after exact mode: most blocks must be larger than it is worth recording each, so it starts at four times the
-// mean block. A program of one thread never adds to the sums of the header.
+// The first interval after exact mode: most blocks must be larger than it is worth recording each, so it starts at four
+// times the mean block. A program of one thread never adds to the sums of the header.
 uint64_t FirstCoarseRate(const format::Header& h, uint64_t entries) {
   uint64_t live = Load(h.live_bytes);
   for (uint32_t i = 0; i < Load(h.thread_count, std::memory_order_acquire); ++i) {

@@ -51,8 +51,8 @@ bool Reserve(int fd, uint64_t from, uint64_t to) {
   return true;
 }
 
-// Where the recording is mapped: far from where the kernel, the loader and other tools put things, so that the file can grow in
-// place without reserving what it may never need. Programs may limit their address space.
+// Where the recording is mapped: far from where the kernel, the loader and other tools put things, so that the file can
+// grow in place without reserving what it may never need. Programs may limit their address space.
 uint8_t* RemoteAddress() {
   constexpr uintptr_t kBegin = uintptr_t{0x3000} << 32;
   constexpr uintptr_t kSpread = uintptr_t{0xfff} << 32;
@@ -221,7 +221,9 @@ uint64_t Recording::used_bytes() const {
   return header().front_bytes + uint64_t{Load(header().chunk_count, std::memory_order_acquire)} * kChunkBytes;
 }
 
-uint32_t Recording::ChunksLeft() const { return chunk_limit_.load(std::memory_order_relaxed) - Load(header().chunk_count); }
+uint32_t Recording::ChunksLeft() const {
+  return chunk_limit_.load(std::memory_order_relaxed) - Load(header().chunk_count);
+}
 
 int Recording::AddChunk(format::ChunkKind kind) {
   const rt::LockHolder holder(&grow_lock_);
@@ -235,7 +237,8 @@ int Recording::AddChunk(format::ChunkKind kind) {
   const uint64_t end = h.front_bytes + (uint64_t{chunk} + 1) * kChunkBytes;
   if (end > file_bytes() && !Grow(end)) {
     RaiseFlag(format::kFlagGrowthRefused);
-    chunk_limit_.store(chunk, std::memory_order_relaxed);  // asking again and again would cost the program a system call each time
+    chunk_limit_.store(
+        chunk, std::memory_order_relaxed);  // asking again and again would cost the program a system call each time
     return -1;
   }
   const int k = static_cast<int>(kind);

@@ -77,8 +77,8 @@ class Recording {
   uint64_t locked_bytes() const { return locked_bytes_.load(std::memory_order_relaxed); }
   uint64_t unlocked_bytes() const { return file_bytes() - locked_bytes(); }
   bool fully_locked() const { return unlocked_bytes() == 0; }
-  // Whether a fault on a page that was reclaimed reads what lies around it as well, as the kernel does by default: 128 KiB,
-  // on some devices megabytes. On the brink the next reclaim would drop all of it again instead of killing.
+  // Whether a fault on a page that was reclaimed reads what lies around it as well, as the kernel does by default: 128
+  // KiB, on some devices megabytes. On the brink the next reclaim would drop all of it again instead of killing.
   void ReadAround(bool on);
   // Where the next chunk that is neither the file's nor another's would be written: also the size of a
   // consistent copy.
@@ -99,7 +99,7 @@ class Recording {
   uint16_t* table_ = nullptr;  // [kind][ordinal] -> chunk number
   uint64_t table_bytes_ = 0;
   uint64_t max_bytes_ = 0;
-  uint32_t max_chunks_ = 0;  // what the directory has room for
+  uint32_t max_chunks_ = 0;               // what the directory has room for
   std::atomic<uint32_t> chunk_limit_{0};  // lowered when the file cannot grow
   int fd_ = -1;
   rt::FileIdentity identity_;

@@ -10,7 +10,6 @@ namespace {
 using format::ColumnCell;
 using format::SiteCell;
 
-
 // The first eight bytes of a cell name what it counts.
 template <typename Cell>
 uint64_t& KeyOf(Cell* cell) {
@@ -74,8 +73,8 @@ void SiteTable::Prefetch(uint32_t writer, uint32_t site) const {
   __builtin_prefetch(cell->columns, 1);
 }
 
-// The cell of `key`, made if need be; nullptr if there is no room. A neighbourhood of `probes` cells that is full makes the
-// table grow, if it is not the whole table.
+// The cell of `key`, made if need be; nullptr if there is no room. A neighbourhood of `probes` cells that is full makes
+// the table grow, if it is not the whole table.
 template <typename Cell>
 Cell* SiteTable::Claim(Table* table, uint64_t key, uint32_t probes) {
   for (;;) {
@@ -86,7 +85,8 @@ Cell* SiteTable::Claim(Table* table, uint64_t key, uint32_t probes) {
       uint64_t found = Load(KeyOf(cell));
       if (found == key) return cell;
       if (found != 0) continue;
-      if (Atomic(KeyOf(cell)).compare_exchange_strong(found, key, std::memory_order_relaxed) || found == key) return cell;
+      if (Atomic(KeyOf(cell)).compare_exchange_strong(found, key, std::memory_order_relaxed) || found == key)
+        return cell;
     }
     if (probes != kProbes || !NextGeneration(table, generation)) return nullptr;
   }

@@ -11,8 +11,8 @@
 
 namespace memtrace::core {
 
-// Open addressing in a generation of 2^g chunks. When a neighbourhood is full the next generation, twice as large, begins,
-// and the old one is left as it is: cells add up, so nothing ever moves. A cell is claimed once for a pair of
+// Open addressing in a generation of 2^g chunks. When a neighbourhood is full the next generation, twice as large,
+// begins, and the old one is left as it is: cells add up, so nothing ever moves. A cell is claimed once for a pair of
 // site and thread, and then written by that thread alone, with plain stores.
 class SiteTable {
  public:

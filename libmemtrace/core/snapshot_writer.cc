@@ -31,7 +31,8 @@ class Writer {
         directory_(reinterpret_cast<const uint32_t*>(request.recording + source_.directory_offset)),
         fd_(fd) {
     const uint64_t entries = source_.max_chunks + uint64_t{kExtraChunks} + ChunksNow();
-    front_bytes_ = (source_.directory_offset + entries * sizeof(uint32_t) + kChunkBytes - 1) / kChunkBytes * kChunkBytes;
+    front_bytes_ =
+        (source_.directory_offset + entries * sizeof(uint32_t) + kChunkBytes - 1) / kChunkBytes * kChunkBytes;
   }
 
   bool Write() {
@@ -90,10 +91,12 @@ class Writer {
     return true;
   }
 
-  // A split moves blocks upwards, from buckets or their overflow to a new last bucket or its overflow. So the live table is
-  // copied upwards, and the overflow before and after it; what refers to nothing else comes before what is referred to.
+  // A split moves blocks upwards, from buckets or their overflow to a new last bucket or its overflow. So the live
+  // table is copied upwards, and the overflow before and after it; what refers to nothing else comes before what is
+  // referred to.
   bool WriteChunks() {
-    const uint32_t copy_ordinals = source_.max_chunks;  // out of the way of the second copy's, and below the snapshot's max_chunks
+    const uint32_t copy_ordinals =
+        source_.max_chunks;  // out of the way of the second copy's, and below the snapshot's max_chunks
     return Copy(ChunkKind::kOverflow, copy_ordinals) && Copy(ChunkKind::kLive) && Copy(ChunkKind::kOverflow) &&
            Copy(ChunkKind::kThread) && Copy(ChunkKind::kColumn) && Copy(ChunkKind::kSite) && Copy(ChunkKind::kNode) &&
            Copy(ChunkKind::kModule);

@@ -1,5 +1,5 @@
-// Writes snapshots: a recording frozen at one moment, with what /proc and the cgroup say at that moment. Knows nothing of the
-// process that it runs in; the library and `memtrace snapshot` share it.
+// Writes snapshots: a recording frozen at one moment, with what /proc and the cgroup say at that moment. Knows nothing
+// of the process that it runs in; the library and `memtrace snapshot` share it.
 #ifndef MEMTRACE_CORE_SNAPSHOT_WRITER_H_
 #define MEMTRACE_CORE_SNAPSHOT_WRITER_H_
 
@@ -12,8 +12,8 @@
 namespace memtrace::core {
 
 struct SnapshotRequest {
-  // May change and grow under our eyes. Chunks that its directory lists are mapped as far as `recording_bytes`, which should
-  // leave room to grow: blocks move up into new chunks.
+  // May change and grow under our eyes. Chunks that its directory lists are mapped as far as `recording_bytes`, which
+  // should leave room to grow: blocks move up into new chunks.
   const uint8_t* recording;
   uint64_t recording_bytes;
   const char* proc_directory;  // "/proc/self" or "/proc/PID"
@@ -29,9 +29,9 @@ inline constexpr rt::Text kRecordingEnding = ".rec";
 inline constexpr rt::Text kSnapshotEnding = ".snap";
 inline constexpr uint64_t kSnapshotWorkspaceBytes = 3 * format::kChunkBytes;
 
-// Writes one; it appears under its name when it is whole. Raw system calls only, nobody is stopped or waited for. Returns 0 with its
-// path in *path, or a negative error number with nothing left behind. Also called from outside of the process, by `memtrace
-// snapshot`.
+// Writes one; it appears under its name when it is whole. Raw system calls only, nobody is stopped or waited for.
+// Returns 0 with its path in *path, or a negative error number with nothing left behind. Also called from outside of
+// the process, by `memtrace snapshot`.
 int WriteSnapshot(SnapshotRequest request, rt::TextBuilder* path);
 
 }  // namespace memtrace::core

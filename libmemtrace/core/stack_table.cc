@@ -15,7 +15,8 @@ uint32_t Hash(uint32_t parent, uint64_t pc_module) {
   return static_cast<uint32_t>(rt::Mix(pc_module * 0x9e3779b97f4a7c15 + parent));
 }
 
-// Where to look at the `probe`-th attempt: through the cache line of four slots, then at lines further and further away.
+// Where to look at the `probe`-th attempt: through the cache line of four slots, then at lines further and further
+// away.
 uint32_t ProbeIndex(uint32_t hash, uint32_t probe) {
   const uint32_t line = probe / 4;
   return (hash & ~uint32_t{3}) + line * (line + 1) / 2 * 4 + ((hash + probe) & 3);
@@ -107,7 +108,8 @@ uint32_t StackTable::Intern(uint32_t parent, uint64_t pc, uint16_t module, uint1
       break;
     }
     if (node == kBusy || node >> kNodeBits != flags) continue;
-    // An index that was replaced is emptied: somebody who still holds it may have filled the slot anew since we read its node.
+    // An index that was replaced is emptied: somebody who still holds it may have filled the slot anew since we read
+    // its node.
     if (Load(slot.pc_module, std::memory_order_acquire) == pc_module &&
         Load(slot.parent, std::memory_order_acquire) == parent && Load(slot.node) == node) {
       return node & kNodeMask;
@@ -120,7 +122,8 @@ uint32_t StackTable::Intern(uint32_t parent, uint64_t pc, uint16_t module, uint1
   }
   uint32_t empty = 0;
   // Where a race was lost, or the neighbourhood is full, the frame is not found next time and gets another node.
-  if (free_slot != nullptr && Atomic(free_slot->node).compare_exchange_strong(empty, kBusy, std::memory_order_relaxed)) {
+  if (free_slot != nullptr &&
+      Atomic(free_slot->node).compare_exchange_strong(empty, kBusy, std::memory_order_relaxed)) {
     Store(free_slot->pc_module, pc_module);
     Store(free_slot->parent, parent);
     Store(free_slot->node, node | uint32_t{flags} << kNodeBits, std::memory_order_release);

@@ -24,8 +24,8 @@ class StackTable {
   uint64_t private_bytes() const { return private_bytes_.load(std::memory_order_relaxed); }
 
  private:
-  // All that is compared lies in the slot: a look-up costs one cache miss. `node` is stored last; kBusy while the rest is
-  // being written.
+  // All that is compared lies in the slot: a look-up costs one cache miss. `node` is stored last; kBusy while the rest
+  // is being written.
   struct Slot {
     uint64_t pc_module;
     uint32_t parent;
@@ -36,7 +36,7 @@ class StackTable {
   static constexpr uint32_t kNodeMask = (1u << kNodeBits) - 1;
   static constexpr uint32_t kBusy = ~uint32_t{0};
   struct alignas(64) Index {  // a cache line, so that four slots share one
-    uint32_t mask;  // followed by mask + 1 slots
+    uint32_t mask;            // followed by mask + 1 slots
     Slot* slots() { return reinterpret_cast<Slot*>(this + 1); }
   };
   static constexpr uint64_t IndexBytes(uint32_t slots) { return sizeof(Index) + uint64_t{slots} * sizeof(Slot); }

@@ -10,9 +10,7 @@ namespace {
 // Buffers that a new thread looks at before it asks for one more.
 constexpr uint32_t kLooks = 16;
 
-bool IsDead(uint32_t tid) {
-  return rt::Syscall(__NR_tgkill, rt::ProcessId(), static_cast<long>(tid), 0) == -ESRCH;
-}
+bool IsDead(uint32_t tid) { return rt::Syscall(__NR_tgkill, rt::ProcessId(), static_cast<long>(tid), 0) == -ESRCH; }
 
 bool GiveScratch(format::ThreadBuffer* buffer, uint32_t index, uint32_t tid, uint32_t depth) {
   if (buffer->scratch == 0) {

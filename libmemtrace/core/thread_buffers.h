@@ -15,7 +15,7 @@ struct ThreadScratch {
   uint64_t random;  // state of the thread's generator
   uint32_t index;   // of the buffer
   bool is_main_thread;
-  int32_t pending_entries;  // change of the live table's content, not yet in Process::live_entries
+  int32_t pending_entries;        // change of the live table's content, not yet in Process::live_entries
   unwind::RememberedStack stack;  // with room for options.depth frames behind it
 };
 

@@ -36,9 +36,9 @@ uint64_t ResidentBytes() {
   return rt::ParseUint(rt::NextWord(&statm), &pages) ? pages * rt::PageBytes() : kUnknown;
 }
 
-// Where the next point goes. When all slots are taken every second point is kept, and from then on every second of those that would
-// have been: so they spread evenly over the life of the process. The newest is always there: one that is not to be kept gives
-// its slot to the next. A reader may see points twice, or miss one, meanwhile.
+// Where the next point goes. When all slots are taken every second point is kept, and from then on every second of
+// those that would have been: so they spread evenly over the life of the process. The newest is always there: one that
+// is not to be kept gives its slot to the next. A reader may see points twice, or miss one, meanwhile.
 TimelinePoint* NextSlot(const format::Header& h, TimelinePoint* points) {
   TimelineSlots& slots = g_process.timeline;
   if (points[0].time_ns == 0) slots = {};  // a new recording
@@ -151,7 +151,8 @@ void CheckTimeline(const format::ThreadBuffer& buffer, uint64_t allocated_bytes)
   StorePoint(use);
   if (use.limit_bytes != kUnknown && use.limit_bytes >= 100) {
     const uint64_t used = use.inactive_file_bytes != kUnknown ? use.WorkingSetBytes() : use.usage_bytes;
-    if (used != kUnknown && (use.inactive_file_bytes != kUnknown || use.usage_bytes < use.limit_bytes / 100 * kStatPercent)) {
+    if (used != kUnknown &&
+        (use.inactive_file_bytes != kUnknown || use.usage_bytes < use.limit_bytes / 100 * kStatPercent)) {
       WatchBrink(use, used);
       WatchThresholds(used / (use.limit_bytes / 100));
     }

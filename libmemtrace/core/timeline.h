@@ -1,5 +1,5 @@
-// The time line: now and then the slow path looks at the clock and at the cgroup. There is no thread and no timer; a heap
-// that grows allocates.
+// The time line: now and then the slow path looks at the clock and at the cgroup. There is no thread and no timer; a
+// heap that grows allocates.
 #ifndef MEMTRACE_CORE_TIMELINE_H_
 #define MEMTRACE_CORE_TIMELINE_H_
 

@@ -9,7 +9,8 @@
 namespace memtrace::interpose {
 namespace {
 
-// Regions in which blocks are laid one behind the other. A region that is full, or too small for a block, is followed by another.
+// Regions in which blocks are laid one behind the other. A region that is full, or too small for a block, is followed
+// by another.
 struct Region {
   std::atomic<uintptr_t> begin{0};
   std::atomic<uintptr_t> next{0};

@@ -1,5 +1,5 @@
-// Serves allocations that come before the real functions are known, or while they are being looked up. The blocks are good for
-// ever; free() of one does nothing.
+// Serves allocations that come before the real functions are known, or while they are being looked up. The blocks are
+// good for ever; free() of one does nothing.
 #ifndef MEMTRACE_INTERPOSE_BOOTSTRAP_H_
 #define MEMTRACE_INTERPOSE_BOOTSTRAP_H_
 

@@ -1,5 +1,5 @@
-// jemalloc's extended interface. Where the program has no jemalloc, nobody but a program that asks for weak symbols calls
-// these; they then behave as far as malloc can.
+// jemalloc's extended interface. Where the program has no jemalloc, nobody but a program that asks for weak symbols
+// calls these; they then behave as far as malloc can.
 
 #include "libmemtrace/interpose/record.h"
 

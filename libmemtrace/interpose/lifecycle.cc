@@ -24,8 +24,8 @@ std::atomic<Phase> g_phase{Phase::kBefore};
 constexpr size_t kMostEnvironmentBytes = 1 << 20;
 constexpr size_t kMostVariables = 64;
 
-// The environment that the process was started with, for the time before libc has set `environ`. The memory is never released: options
-// may point into it.
+// The environment that the process was started with, for the time before libc has set `environ`. The memory is never
+// released: options may point into it.
 const char* const* EnvironmentFromProc() {
   auto* memory = static_cast<char*>(rt::MapAnonymous(kMostEnvironmentBytes));
   if (memory == nullptr) return nullptr;
@@ -78,7 +78,8 @@ void ChooseUnwinder(const config::Options& options) {
   if (options.unwinder != config::Unwinder::kLibunwind) return;
   const auto backtrace = reinterpret_cast<unwind::UnwBacktrace>(FindNext("unw_backtrace"));
   if (backtrace != nullptr && unwind::UseLibunwind(backtrace)) return;
-  if (!options.quiet) rt::Complain("MEMTRACE_UNWINDER=libunwind: the program has not loaded libunwind; own unwinder used");
+  if (!options.quiet)
+    rt::Complain("MEMTRACE_UNWINDER=libunwind: the program has not loaded libunwind; own unwinder used");
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// Symbol lookup over the loader's own list, so that no function of the loader is needed: dlsym lives in libdl before glibc
-// 2.34, allocates, takes the loader's lock, and may itself be interposed.
+// Symbol lookup over the loader's own list, so that no function of the loader is needed: dlsym lives in libdl before
+// glibc 2.34, allocates, takes the loader's lock, and may itself be interposed.
 
 #include <elf.h>
 #include <link.h>
@@ -44,12 +44,23 @@ Symbols SymbolsOf(const link_map& module) {
   Symbols symbols;
   for (const Elf64_Dyn* entry = module.l_ld; entry != nullptr && entry->d_tag != DT_NULL; ++entry) {
     switch (entry->d_tag) {
-      case DT_SYMTAB: symbols.table = At<Elf64_Sym>(module, entry->d_un.d_ptr); break;
-      case DT_STRTAB: symbols.names = At<char>(module, entry->d_un.d_ptr); break;
-      case DT_VERSYM: symbols.versions = At<uint16_t>(module, entry->d_un.d_ptr); break;
-      case DT_GNU_HASH: symbols.gnu_hash = At<uint32_t>(module, entry->d_un.d_ptr); break;
-      case DT_HASH: symbols.hash = At<uint32_t>(module, entry->d_un.d_ptr); break;
-      default: break;
+      case DT_SYMTAB:
+        symbols.table = At<Elf64_Sym>(module, entry->d_un.d_ptr);
+        break;
+      case DT_STRTAB:
+        symbols.names = At<char>(module, entry->d_un.d_ptr);
+        break;
+      case DT_VERSYM:
+        symbols.versions = At<uint16_t>(module, entry->d_un.d_ptr);
+        break;
+      case DT_GNU_HASH:
+        symbols.gnu_hash = At<uint32_t>(module, entry->d_un.d_ptr);
+        break;
+      case DT_HASH:
+        symbols.hash = At<uint32_t>(module, entry->d_un.d_ptr);
+        break;
+      default:
+        break;
     }
   }
   return symbols;
@@ -122,7 +133,8 @@ const link_map* Modules() {
   }
   for (uint64_t i = 0; i < count; ++i) {
     if (headers[i].p_type != PT_DYNAMIC) continue;
-    for (const auto* entry = reinterpret_cast<const Elf64_Dyn*>(bias + headers[i].p_vaddr); entry->d_tag != DT_NULL; ++entry) {
+    for (const auto* entry = reinterpret_cast<const Elf64_Dyn*>(bias + headers[i].p_vaddr); entry->d_tag != DT_NULL;
+         ++entry) {
       if (entry->d_tag != DT_DEBUG || entry->d_un.d_ptr == 0) continue;
       return reinterpret_cast<const r_debug*>(entry->d_un.d_ptr)->r_map;
     }

@@ -53,8 +53,8 @@ void* LeaveBootstrap(void* old, size_t size) {
 
 }  // namespace
 
-// realloc: a free of the old block and an allocation of the new one. Where the new one has the old address, the block is out
-// of the table for the while, as it would be between free and malloc.
+// realloc: a free of the old block and an allocation of the new one. Where the new one has the old address, the block
+// is out of the table for the while, as it would be between free and malloc.
 template <typename Call>
 [[gnu::always_inline]] inline void* Reallocate(void* old, size_t size, const unwind::Registers& caller, Call call) {
   if (__builtin_expect(IsBootstrap(old), 0)) return Allocate(size, caller, [=] { return LeaveBootstrap(old, size); });
@@ -168,9 +168,8 @@ MEMTRACE_EXPORT void* pvalloc(size_t size) {
   const size_t page = rt::PageBytes();
   const size_t rounded = (size + page - 1) & ~(page - 1);
   if (!Ready()) return BootstrapAllocate(rounded, page);
-  return Allocate(size, MEMTRACE_CALLER(), [=] {
-    return g_real.pvalloc != nullptr ? g_real.pvalloc(size) : g_real.memalign(page, rounded);
-  });
+  return Allocate(size, MEMTRACE_CALLER(),
+                  [=] { return g_real.pvalloc != nullptr ? g_real.pvalloc(size) : g_real.memalign(page, rounded); });
 }
 
 // C23. The sizes are the program's promise to the allocator; an allocator without these functions does not need it.

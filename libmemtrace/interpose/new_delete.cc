@@ -70,6 +70,7 @@ using Nothrow = const void*;  // const std::nothrow_t&
 using Alignment = size_t;     // std::align_val_t
 
 // MEMTRACE_NEW(function, symbol, (parameters), arguments...): one definition per form.
+// NOLINTNEXTLINE(bugprone-macro-parentheses): `parameters` is a parameter list
 #define MEMTRACE_NEW(symbol, parameters, types, ...)            \
   MEMTRACE_EXPORT void* symbol parameters {                     \
     static constinit Next<void * types> next;                   \

@@ -32,12 +32,12 @@ struct RealFunctions {
 // Filled by Begin(); zero before. A function that the program's libraries lack stays zero.
 extern RealFunctions g_real;
 
-// Finds the real functions and starts the recording, once. Until it is done, and for calls that it makes itself, the caller is served
-// by bootstrap.h. Returns whether g_real may be used.
+// Finds the real functions and starts the recording, once. Until it is done, and for calls that it makes itself, the
+// caller is served by bootstrap.h. Returns whether g_real may be used.
 bool Begin();
 
-// Address of the default version of `name` in the modules that come after this library in load order, or 0. Looks through the
-// loader's list in memory; takes no lock, calls nothing.
+// Address of the default version of `name` in the modules that come after this library in load order, or 0. Looks
+// through the loader's list in memory; takes no lock, calls nothing.
 uintptr_t FindNext(const char* name);
 // True if the module that defines `first` next also defines `second`.
 bool NextIsSameModule(const char* first, const char* second);

@@ -8,9 +8,9 @@
 #include "libmemtrace/interpose/real.h"
 
 // The registers of the interposed function's caller. Requires a frame pointer in the function that uses it.
-#define MEMTRACE_CALLER()                                                                               \
-  (memtrace::unwind::Registers{reinterpret_cast<uintptr_t>(__builtin_return_address(0)),                 \
-                               reinterpret_cast<uintptr_t>(__builtin_dwarf_cfa()),                       \
+#define MEMTRACE_CALLER()                                                                \
+  (memtrace::unwind::Registers{reinterpret_cast<uintptr_t>(__builtin_return_address(0)), \
+                               reinterpret_cast<uintptr_t>(__builtin_dwarf_cfa()),       \
                                *static_cast<uintptr_t*>(__builtin_frame_address(0))})
 
 namespace memtrace::interpose {

@@ -149,7 +149,8 @@ void TakeOverSignal(int signal) {
   if (signal == 0) return;
   KernelAction before{};
   Syscall(__NR_rt_sigaction, signal, 0, Address(&before), sizeof(before.mask));
-  g_program.handler.store(reinterpret_cast<Handler>(reinterpret_cast<void*>(before.handler)), std::memory_order_relaxed);
+  g_program.handler.store(reinterpret_cast<Handler>(reinterpret_cast<void*>(before.handler)),
+                          std::memory_order_relaxed);
   g_program.flags.store(before.flags & ~kRestorer, std::memory_order_relaxed);
   g_program.mask.store(before.mask, std::memory_order_relaxed);
   g_signal = signal;
@@ -167,11 +168,11 @@ MEMTRACE_EXPORT int __sigaction(int signal, const struct sigaction* action, stru
   return sigaction(signal, action, old);
 }
 
-#define MEMTRACE_SIGNAL(function, flags)                                               \
-  MEMTRACE_EXPORT Handler function(int number, Handler handler) noexcept {             \
-    if (IsOurs(number)) return ProgramSignal(handler, flags);                          \
-    static Handler (*real)(int, Handler) = nullptr;                                    \
-    return CallRealSignal(&real, #function, number, handler);                          \
+#define MEMTRACE_SIGNAL(function, flags)                                   \
+  MEMTRACE_EXPORT Handler function(int number, Handler handler) noexcept { \
+    if (IsOurs(number)) return ProgramSignal(handler, flags);              \
+    static Handler (*real)(int, Handler) = nullptr;                        \
+    return CallRealSignal(&real, #function, number, handler);              \
   }
 
 MEMTRACE_SIGNAL(signal, kBsdFlags)

@@ -1,5 +1,5 @@
-// The functions that compilers call without being asked. Only in libmemtrace.so, where they are hidden: a call through the
-// program's PLT could end up in code that allocates.
+// The functions that compilers call without being asked. Only in libmemtrace.so, where they are hidden: a call through
+// the program's PLT could end up in code that allocates.
 
 #include <cstddef>
 

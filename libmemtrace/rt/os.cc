@@ -46,7 +46,8 @@ void Close(int fd) { Syscall(__NR_close, fd); }
 long ReadAll(int fd, void* buffer, size_t capacity) {
   size_t done = 0;
   while (done < capacity) {
-    const long n = Syscall(__NR_read, fd, Address(static_cast<char*>(buffer) + done), static_cast<long>(capacity - done));
+    const long n =
+        Syscall(__NR_read, fd, Address(static_cast<char*>(buffer) + done), static_cast<long>(capacity - done));
     if (n == -EINTR) continue;
     if (IsError(n)) return done > 0 ? static_cast<long>(done) : n;
     if (n == 0) break;
@@ -91,14 +92,12 @@ int RenameNoReplace(const char* from, const char* to) {
 void Unlink(const char* path) { Syscall(__NR_unlinkat, kAtFdCwd, Address(path), 0); }
 
 void* Map(void* address, size_t bytes, int protection, int flags, int fd, uint64_t offset) {
-  const long result = Syscall(__NR_mmap, Address(address), static_cast<long>(bytes), protection, flags, fd,
-                              static_cast<long>(offset));
+  const long result =
+      Syscall(__NR_mmap, Address(address), static_cast<long>(bytes), protection, flags, fd, static_cast<long>(offset));
   return IsError(result) ? nullptr : reinterpret_cast<void*>(result);
 }
 
-void* MapAnonymous(size_t bytes) {
-  return Map(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
-}
+void* MapAnonymous(size_t bytes) { return Map(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS); }
 
 void Unmap(void* address, size_t bytes) { Syscall(__NR_munmap, Address(address), static_cast<long>(bytes)); }
 

@@ -46,9 +46,7 @@ constexpr uint64_t Mix(uint64_t x) {
 }
 
 // Uniform in (0, 1].
-constexpr double NextUniform(uint64_t* state) {
-  return static_cast<double>((NextRandom(state) >> 11) + 1) * 0x1p-53;
-}
+constexpr double NextUniform(uint64_t* state) { return static_cast<double>((NextRandom(state) >> 11) + 1) * 0x1p-53; }
 
 // Exponentially distributed with the given mean, at least 1.
 constexpr uint64_t NextExponential(uint64_t* state, uint64_t mean) {

@@ -19,9 +19,8 @@ int UnitShift(Text unit) {
     int shift;
   };
   static constexpr Unit kUnits[] = {
-      {"", 0},     {"b", 0},    {"k", 10},   {"kb", 10},  {"kib", 10}, {"m", 20},   {"mb", 20}, {"mib", 20},
-      {"g", 30},   {"gb", 30},  {"gib", 30}, {"t", 40},   {"tb", 40},  {"tib", 40}, {"ki", 10}, {"mi", 20},
-      {"gi", 30},  {"ti", 40},
+      {"", 0},    {"b", 0},    {"k", 10}, {"kb", 10}, {"kib", 10}, {"m", 20},  {"mb", 20}, {"mib", 20}, {"g", 30},
+      {"gb", 30}, {"gib", 30}, {"t", 40}, {"tb", 40}, {"tib", 40}, {"ki", 10}, {"mi", 20}, {"gi", 30},  {"ti", 40},
   };
   for (const Unit& known : kUnits) {
     if (EqualIgnoringCase(unit, known.name)) return known.shift;

@@ -5,8 +5,8 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
-#include <chrono>
 #include <cerrno>
+#include <chrono>
 #include <filesystem>
 #include <optional>
 #include <set>
@@ -42,12 +42,26 @@ TEST(FileNameTest, RecordingsAndSnapshots) {
 }
 
 TEST(FileNameTest, OthersAreNot) {
-  for (const char* name : {"", ".", "..", "rec", ".rec", "a.rec", "a.1.rec", "nginx.12.20261122T131500Z",
-                           "nginx.12.20261122T131500Z.rec.tmp", "nginx.12.20261122T131500Z.0001.snap.tmp",
-                           "nginx.x.20261122T131500Z.rec", "nginx.-1.20261122T131500Z.rec",
-                           "nginx.99999999999999999999.20261122T131500Z.rec", ".12.20261122T131500Z.rec",
-                           "nginx.12.20261122T131500Z.snap", "nginx.12.2026.rec", "nginx..20261122T131500Z.rec",
-                           ".memtrace-12-abcdef", "nginx.12.20261122T131500Z.REC", "nginx 12 20261122T131500Z rec"}) {
+  for (const char* name : {"",
+                           ".",
+                           "..",
+                           "rec",
+                           ".rec",
+                           "a.rec",
+                           "a.1.rec",
+                           "nginx.12.20261122T131500Z",
+                           "nginx.12.20261122T131500Z.rec.tmp",
+                           "nginx.12.20261122T131500Z.0001.snap.tmp",
+                           "nginx.x.20261122T131500Z.rec",
+                           "nginx.-1.20261122T131500Z.rec",
+                           "nginx.99999999999999999999.20261122T131500Z.rec",
+                           ".12.20261122T131500Z.rec",
+                           "nginx.12.20261122T131500Z.snap",
+                           "nginx.12.2026.rec",
+                           "nginx..20261122T131500Z.rec",
+                           ".memtrace-12-abcdef",
+                           "nginx.12.20261122T131500Z.REC",
+                           "nginx 12 20261122T131500Z rec"}) {
     EXPECT_EQ(Describe(name), std::nullopt) << name;
   }
 }

@@ -172,7 +172,8 @@ TEST(EventsTest, SamplingIsUnbiasedForLiveBytes) {
     RecordedProcess process;
     EXPECT_EQ(process.Run({"MEMTRACE_SAMPLE=16k", "MEMTRACE_SEED=" + std::to_string(run + 1)},
                           [] {
-                            for (int i = 0; i < kBlocks; ++i) Malloc(kHeap + static_cast<uintptr_t>(i) * 64, static_cast<size_t>(i) % 400 + 1);
+                            for (int i = 0; i < kBlocks; ++i)
+                              Malloc(kHeap + static_cast<uintptr_t>(i) * 64, static_cast<size_t>(i) % 400 + 1);
                           }),
               0);
     const tools::Profile profile = process.Recorded();

@@ -140,7 +140,8 @@ Copy CopyTable(const Recording& recording) {
   Copy copy;
   for (const ChunkKind kind : {ChunkKind::kOverflow, ChunkKind::kLive, ChunkKind::kOverflow}) {
     for (uint32_t i = 0; i < recording.ChunkCount(kind); ++i) {
-      EXPECT_EQ(syscall(SYS_pwrite64, file, recording.Chunk(kind, i), chunk.size(), 0), static_cast<long>(chunk.size()));
+      EXPECT_EQ(syscall(SYS_pwrite64, file, recording.Chunk(kind, i), chunk.size(), 0),
+                static_cast<long>(chunk.size()));
       EXPECT_EQ(pread(file, chunk.data(), chunk.size(), 0), static_cast<ssize_t>(chunk.size()));
       copy.Add(chunk.data());
     }
@@ -217,7 +218,8 @@ TEST(LiveTableStressTest, FileIsWholeAfterSigkill) {
     if (child == 0) {
       Recording recording;
       LiveTable table;
-      if (recording.Create(tree.root(), 64 * kTestMiB) != 0 || recording.Publish("a.rec") != 0 || !table.Open(&recording)) {
+      if (recording.Create(tree.root(), 64 * kTestMiB) != 0 || recording.Publish("a.rec") != 0 ||
+          !table.Open(&recording)) {
         _exit(1);
       }
       for (std::thread& thread : StartWorkers(&table, shared, ~uint64_t{0})) thread.join();

@@ -277,7 +277,8 @@ TEST(LiveTableThinTest, IsUnbiasedAndTellsTheChange) {
   EXPECT_NEAR(count / kRuns, kBlocks, 0.15 * kBlocks);  // blocks of a few bytes stand for thousands
 }
 
-// After the brink the rate falls again: the table then holds blocks of a coarser rate than the one that it is thinned to.
+// After the brink the rate falls again: the table then holds blocks of a coarser rate than the one that it is thinned
+// to.
 TEST(LiveTableThinTest, LeavesBlocksOfACoarserRateAlone) {
   ScratchRecording scratch(4 * kTestMiB);
   LiveTable table;

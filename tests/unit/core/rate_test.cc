@@ -10,7 +10,8 @@ namespace {
 constexpr uintptr_t kHeap = 0x7f1200000000;
 
 uint64_t InitialRateWith(const std::string& sample, uint64_t limit_bytes) {
-  uint64_t* result = static_cast<uint64_t*>(mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  uint64_t* result =
+      static_cast<uint64_t*>(mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
   RecordedProcess process;
   EXPECT_EQ(process.Run({"MEMTRACE_SAMPLE=" + sample},
                         [&] {
@@ -67,7 +68,7 @@ TEST(RateTest, NewRateHoldsForNewBlocksAndOldOnesKeepTheirs) {
                           Malloc(kHeap, 100);
                           ChangeRate(1 << 20, format::RateReason::kBudget);
                           for (uintptr_t i = 1; i < 1000; ++i) Malloc(kHeap + i * 64, 10);  // hardly one of them
-                          Malloc(kHeap + 0x100000, 2 << 20);                             // for certain
+                          Malloc(kHeap + 0x100000, 2 << 20);                                // for certain
                         }),
             0);
   const tools::Profile profile = process.Recorded();
@@ -85,7 +86,7 @@ TEST(RateTest, RoomIsLookedAfterOnlyWhenItIsShort) {
                           const uint64_t room = g_process.live.CapacityLeft();
                           uint64_t blocks = 0;
                           for (; h.rate_index == 0; ++blocks) Malloc(kHeap + blocks * 4096, 2000);
-                          EXPECT_GE(blocks, room / 2);  // overflow buckets and counters take room too
+                          EXPECT_GE(blocks, room / 2);         // overflow buckets and counters take room too
                           EXPECT_EQ(h.rates[1].bytes, 8192u);  // four times the mean block
                           CheckTableRoom(room);
                           EXPECT_EQ(h.rates[2].bytes, 16384u);

@@ -33,11 +33,12 @@ inline void Free(uintptr_t address) {
 
 class RecordedProcess {
  public:
-  // Runs `body` in a child that records with these variables ("NAME=value"); MEMTRACE_DIR is a directory of this object.
-  // Returns the child's wait status. The child does not end in an orderly way unless `body` calls Finish().
+  // Runs `body` in a child that records with these variables ("NAME=value"); MEMTRACE_DIR is a directory of this
+  // object. Returns the child's wait status. The child does not end in an orderly way unless `body` calls Finish().
   // `before` runs in the child before recording begins.
-  int Run(std::vector<std::string> variables, const std::function<void()>& body,
-          const std::function<void()>& before = [] {}) {
+  int Run(
+      std::vector<std::string> variables, const std::function<void()>& body,
+      const std::function<void()>& before = [] {}) {
     variables.push_back(std::string("MEMTRACE_DIR=") + tree_.root());
     variables.push_back("MEMTRACE_QUIET=1");
     return RunInChild([&] {

@@ -98,8 +98,8 @@ TEST(RecordingTest, RemoveTakesItsOwnFileOnly) {
 
 TEST(RecordingTest, ChunksAreNumberedPerKindAndListedInTheDirectory) {
   ScratchRecording scratch;
-  const std::vector<ChunkKind> kinds = {ChunkKind::kNode, ChunkKind::kLive, ChunkKind::kNode, ChunkKind::kBlob,
-                                        ChunkKind::kLive, ChunkKind::kLive};
+  const std::vector<ChunkKind> kinds = {ChunkKind::kNode, ChunkKind::kLive, ChunkKind::kNode,
+                                        ChunkKind::kBlob, ChunkKind::kLive, ChunkKind::kLive};
   const std::vector<int> ordinals = {0, 0, 1, 0, 1, 2};
   for (size_t i = 0; i < kinds.size(); ++i) EXPECT_EQ(scratch->AddChunk(kinds[i]), ordinals[i]);
   const auto* directory = reinterpret_cast<const uint32_t*>(scratch->data() + scratch.header().directory_offset);

@@ -145,24 +145,25 @@ TEST_F(ThresholdTest, AJumpOverSeveralIsOneSnapshot) {
 }
 
 TEST_F(ThresholdTest, TheBrinkMakesSamplingCoarserAndLeavingItFiner) {
-  EXPECT_EQ(process_.Run({"MEMTRACE_SAMPLE=1", "MEMTRACE_SNAPSHOT_AT=none"},
-                         [&] {
-                           UseTree();
-                           const format::Header& h = g_process.recording.header();
-                           EXPECT_FALSE(g_process.recording.fully_locked());
-                           GrowTo(50);
-                           EXPECT_EQ(h.rate_index, 0u);
-                           GrowTo(97);
-                           const uint32_t coarse = h.rate_index;
-                           EXPECT_EQ(h.rates[coarse].reason, static_cast<uint32_t>(format::RateReason::kBrink));
-                           EXPECT_GE(h.rates[coarse].bytes, 64u * 1024);
-                           EXPECT_NE(h.brink_since_ns, 0u);
-                           GrowTo(98);
-                           EXPECT_EQ(h.rate_index, coarse);
-                           GrowTo(60);
-                           EXPECT_EQ(h.rates[h.rate_index].bytes, 1u);
-                         },
-                         ForbidLocking),
+  EXPECT_EQ(process_.Run(
+                {"MEMTRACE_SAMPLE=1", "MEMTRACE_SNAPSHOT_AT=none"},
+                [&] {
+                  UseTree();
+                  const format::Header& h = g_process.recording.header();
+                  EXPECT_FALSE(g_process.recording.fully_locked());
+                  GrowTo(50);
+                  EXPECT_EQ(h.rate_index, 0u);
+                  GrowTo(97);
+                  const uint32_t coarse = h.rate_index;
+                  EXPECT_EQ(h.rates[coarse].reason, static_cast<uint32_t>(format::RateReason::kBrink));
+                  EXPECT_GE(h.rates[coarse].bytes, 64u * 1024);
+                  EXPECT_NE(h.brink_since_ns, 0u);
+                  GrowTo(98);
+                  EXPECT_EQ(h.rate_index, coarse);
+                  GrowTo(60);
+                  EXPECT_EQ(h.rates[h.rate_index].bytes, 1u);
+                },
+                ForbidLocking),
             0);
 }
 
