@@ -85,6 +85,17 @@ std::atomic<int> g_compared{0};
 
 int StacksCompared() { return g_compared; }
 
+[[gnu::noinline]] void SetTrapFlag(bool on) {
+#if defined(__x86_64__)
+  constexpr uint64_t kTrapFlag = 0x100;
+  if (on) {
+    asm volatile("pushfq; orq %0, (%%rsp); popfq" ::"r"(kTrapFlag) : "cc", "memory");
+  } else {
+    asm volatile("pushfq; andq %0, (%%rsp); popfq" ::"r"(~kTrapFlag) : "cc", "memory");
+  }
+#endif
+}
+
 [[gnu::noinline]] void ExpectSameStacks(const char* what) {
   ++g_compared;
   auto* ours = new OurStack;

@@ -40,6 +40,10 @@ void ExpectSameStacks(const char* what);
 // How often that was called.
 int StacksCompared();
 
+// Switches single-stepping of the calling thread (x86-64). Its assembly moves the stack pointer, so it must have a
+// frame of its own with a frame pointer, as this file's functions do.
+void SetTrapFlag(bool on);
+
 }  // namespace memtrace::unwind
 
 #endif  // MEMTRACE_TESTS_UNIT_UNWIND_ORACLES_H_

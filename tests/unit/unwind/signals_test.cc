@@ -39,17 +39,6 @@ void OnStep(int, siginfo_t*, void*) {
   if (g_comparison.different <= 3) g_comparison.first += Describe(g_ours, g_theirs);
 }
 
-void SetTrapFlag(bool on) {
-#if defined(__x86_64__)
-  constexpr uint64_t kTrapFlag = 0x100;
-  if (on) {
-    asm volatile("pushfq; orq %0, (%%rsp); popfq" ::"r"(kTrapFlag) : "cc", "memory");
-  } else {
-    asm volatile("pushfq; andq %0, (%%rsp); popfq" ::"r"(~kTrapFlag) : "cc", "memory");
-  }
-#endif
-}
-
 // Runs `function` and compares the stacks at each of its instructions.
 template <typename Function>
 Comparison StepThrough(Function function, int flags = 0) {
