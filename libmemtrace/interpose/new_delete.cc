@@ -70,12 +70,13 @@ using Nothrow = const void*;  // const std::nothrow_t&
 using Alignment = size_t;     // std::align_val_t
 
 // MEMTRACE_NEW(function, symbol, (parameters), arguments...): one definition per form.
-// NOLINTNEXTLINE(bugprone-macro-parentheses): `parameters` is a parameter list
+// NOLINTBEGIN(bugprone-macro-parentheses): `types` is a list
 #define MEMTRACE_NEW(symbol, parameters, types, ...)            \
   MEMTRACE_EXPORT void* symbol parameters {                     \
     static constinit Next<void * types> next;                   \
     return New(&next, #symbol, MEMTRACE_CALLER(), __VA_ARGS__); \
   }
+// NOLINTEND(bugprone-macro-parentheses)
 #define MEMTRACE_DELETE(symbol, parameters, types, ...) \
   MEMTRACE_EXPORT void symbol parameters {              \
     static constinit Next<void types> next;             \
