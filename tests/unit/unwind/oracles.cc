@@ -88,11 +88,8 @@ int StacksCompared() { return g_compared; }
 [[gnu::noinline]] void SetTrapFlag(bool on) {
 #if defined(__x86_64__)
   constexpr uint64_t kTrapFlag = 0x100;
-  if (on) {
-    asm volatile("pushfq; orq %0, (%%rsp); popfq" ::"r"(kTrapFlag) : "cc", "memory");
-  } else {
-    asm volatile("pushfq; andq %0, (%%rsp); popfq" ::"r"(~kTrapFlag) : "cc", "memory");
-  }
+  const uint64_t flags = __builtin_ia32_readeflags_u64() & ~kTrapFlag;
+  __builtin_ia32_writeeflags_u64(on ? flags | kTrapFlag : flags);
 #endif
 }
 

@@ -40,8 +40,7 @@ void ExpectSameStacks(const char* what);
 // How often that was called.
 int StacksCompared();
 
-// Switches single-stepping of the calling thread (x86-64). Its assembly moves the stack pointer, so it must have a
-// frame of its own with a frame pointer, as this file's functions do.
+// Switches single-stepping of the calling thread (x86-64).
 void SetTrapFlag(bool on);
 
 }  // namespace memtrace::unwind
