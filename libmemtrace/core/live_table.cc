@@ -45,11 +45,11 @@ bool LockBucket(LiveBucket* home) {
   });
 }
 
+// The analyser takes the end of Thin's loop over a chain for a test of `home`.
+// NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker)
 void UnlockBucket(LiveBucket* home) { Atomic(home->meta).fetch_and(~format::kBucketLocked, std::memory_order_release); }
 
 int EmptySlot(const LiveBucket& bucket) {
-  // The analyser takes the end of Thin's loop over a chain for a test of `home`.
-  // NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker)
   for (int i = 0; i < kSlots; ++i) {
     if (Load(bucket.keys[i]) == 0) return i;
   }
