@@ -11,7 +11,7 @@ namespace {
 using format::LiveBucket;
 
 constexpr int kSlots = 3;
-constexpr uint32_t kSplitsPerCall = 32;
+constexpr uint32_t kSplitsPerCall = 256;
 // Content per bucket at which the table grows: two thirds full.
 constexpr uint32_t kTargetPerBucket = 2;
 
@@ -48,6 +48,15 @@ bool LockBucket(LiveBucket* home) {
 // The analyser takes the end of Thin's loop over a chain for a test of `home`.
 // NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker)
 void UnlockBucket(LiveBucket* home) { Atomic(home->meta).fetch_and(~format::kBucketLocked, std::memory_order_release); }
+
+// Lockers may be trying their luck at the other bits.
+void SetNext(LiveBucket* bucket, uint32_t link) {
+  uint32_t meta = Load(bucket->meta);
+  while (!Atomic(bucket->meta)
+              .compare_exchange_weak(meta, (meta & ~format::kBucketNextMask) | link, std::memory_order_release,
+                                     std::memory_order_relaxed)) {
+  }
+}
 
 int EmptySlot(const LiveBucket& bucket) {
   for (int i = 0; i < kSlots; ++i) {
@@ -99,6 +108,7 @@ LiveBucket* LiveTable::Next(const LiveBucket& bucket) const {
 
 bool LiveTable::Open(Recording* recording) {
   recording_ = recording;
+  free_overflow_ = 0;
   if (recording->AddChunk(format::ChunkKind::kLive) < 0) return false;
   constexpr uint32_t kInitialBuckets = 64;  // touches one page
   Store(recording->header().live_buckets, kInitialBuckets, std::memory_order_release);
@@ -129,6 +139,14 @@ LiveBucket* LiveTable::Extend(LiveBucket* last) {
   const rt::LockHolder holder(&overflow_lock_);
   if (!holder.held()) return nullptr;
   format::Header& h = recording_->header();
+  if (free_overflow_ != 0) {
+    const uint32_t link = free_overflow_;
+    LiveBucket* bucket = Overflow(link - 1);
+    free_overflow_ = Load(bucket->meta) & format::kBucketNextMask;
+    SetNext(bucket, 0);
+    SetNext(last, link);
+    return bucket;
+  }
   const uint32_t index = h.overflow_buckets;
   if (index >= format::kBucketNextMask) return nullptr;
   if (index / format::kBucketsPerChunk >= recording_->ChunkCount(format::ChunkKind::kOverflow) &&
@@ -136,8 +154,32 @@ LiveBucket* LiveTable::Extend(LiveBucket* last) {
     return nullptr;
   }
   Store(h.overflow_buckets, index + 1, std::memory_order_release);
-  Atomic(last->meta).fetch_or(index + 1, std::memory_order_release);  // it had no next
+  SetNext(last, index + 1);
   return Overflow(index);
+}
+
+bool LiveTable::IsChained(const LiveBucket* home, const LiveBucket* bucket) const {
+  while (home != nullptr && home != bucket) home = Next(*home);
+  return home != nullptr;
+}
+
+// Takes empty overflow buckets out of the chain of `home`, which the caller has locked: else churn would sooner or
+// later give every bucket one. Somebody may be walking the chain: he finds empty slots, and that unlinks_ has changed.
+void LiveTable::ReleaseEmpty(LiveBucket* home) {
+  LiveBucket* before = home;
+  while (LiveBucket* bucket = Next(*before)) {
+    if (UsedSlots(*bucket) != 0) {
+      before = bucket;
+      continue;
+    }
+    if (!overflow_lock_.TryAcquire()) return;  // it stays, for the next block that comes
+    const uint32_t link = Load(before->meta) & format::kBucketNextMask;
+    unlinks_.fetch_add(1, std::memory_order_acq_rel);
+    SetNext(before, Load(bucket->meta) & format::kBucketNextMask);
+    SetNext(bucket, free_overflow_);
+    free_overflow_ = link;
+    overflow_lock_.Release();
+  }
 }
 
 // Tries the home bucket of `hash` as far as `reach` says. Returns false when there was no room (*full) or no lock.
@@ -179,9 +221,9 @@ bool LiveTable::Insert(const LiveBlock& block, LiveBlock* replaced) {
   const uint32_t count = Load(recording_->header().live_buckets, std::memory_order_acquire);
   const LiveBucket& first = *Bucket(IndexOf(hashes.first, count));
   const LiveBucket& second = *Bucket(IndexOf(hashes.second, count));
-  // A block that was freed where we could not see it: its address is used again.
-  const bool chained = ((Load(first.meta) | Load(second.meta)) & format::kBucketNextMask) != 0;
-  if (chained || SlotOf(first, block.address) >= 0 || SlotOf(second, block.address) >= 0) {
+  // A block that was freed where we could not see it: its address is used again. Chains are not searched for that: they
+  // are rare, such blocks too, and every allocation would pay.
+  if (SlotOf(first, block.address) >= 0 || SlotOf(second, block.address) >= 0) {
     LiveBlock stale;
     if (Take(block.address, &stale)) *replaced = stale;
   }
@@ -231,11 +273,16 @@ bool LiveTable::Take(uint64_t address, LiveBlock* block) {
   if (address == 0 || address > format::kAddressMask) return false;
   for (;;) {
     const uint32_t count = Load(recording_->header().live_buckets, std::memory_order_acquire);
+    const uint32_t unlinks = unlinks_.load(std::memory_order_acquire);
     Place place;
     if (!FindSlot(address, count, &place)) {
-      // A split moves entries only around the publication of the new count: unchanged, nothing was missed.
+      // A split moves entries only around the publication of the new count, and chains lose buckets only after unlinks_
+      // was raised: both unchanged, nothing was missed.
       std::atomic_thread_fence(std::memory_order_acquire);
-      if (Load(recording_->header().live_buckets, std::memory_order_acquire) == count) return false;
+      if (Load(recording_->header().live_buckets, std::memory_order_acquire) == count &&
+          unlinks_.load(std::memory_order_acquire) == unlinks) {
+        return false;
+      }
       continue;
     }
     LiveBucket* home = Bucket(place.index);
@@ -244,10 +291,12 @@ bool LiveTable::Take(uint64_t address, LiveBlock* block) {
       return false;
     }
     const bool still_there = format::KeyAddress(Load(place.bucket->keys[place.slot])) == address &&
-                             Load(recording_->header().live_buckets, std::memory_order_acquire) == count;
+                             Load(recording_->header().live_buckets, std::memory_order_acquire) == count &&
+                             IsChained(home, place.bucket);
     if (still_there) {
       *block = ReadSlot(*place.bucket, place.slot);
       Store(place.bucket->keys[place.slot], uint64_t{0}, std::memory_order_release);
+      if (place.bucket != home) ReleaseEmpty(home);
     }
     UnlockBucket(home);
     if (still_there) return true;
@@ -298,6 +347,7 @@ bool LiveTable::SplitOne() {
   if (copied) {
     Store(h.live_buckets, count + 1, std::memory_order_release);
     ClearLeaving(source, count + 1);
+    ReleaseEmpty(home);
   } else {
     ClearLeaving(count, count);  // nothing has its home in a bucket that is not in use
   }

@@ -12,6 +12,7 @@
 #ifndef MEMTRACE_CORE_LIVE_TABLE_H_
 #define MEMTRACE_CORE_LIVE_TABLE_H_
 
+#include <atomic>
 #include <cstdint>
 
 #include "libmemtrace/core/recording.h"
@@ -69,11 +70,15 @@ class LiveTable {
   format::LiveBucket* Extend(format::LiveBucket* last);
   bool CopyLeaving(uint32_t source, uint32_t count, format::LiveBucket* target);
   void ClearLeaving(uint32_t index, uint32_t count);
+  bool IsChained(const format::LiveBucket* home, const format::LiveBucket* bucket) const;
+  void ReleaseEmpty(format::LiveBucket* home);
   bool SplitOne();
 
   Recording* recording_ = nullptr;
   rt::Lock split_lock_;
   rt::Lock overflow_lock_;
+  uint32_t free_overflow_ = 0;        // first of the unlinked overflow buckets, + 1; under overflow_lock_
+  std::atomic<uint32_t> unlinks_{0};  // raised before a chain loses a bucket; pairs with Take
 };
 
 }  // namespace memtrace::core
