@@ -25,19 +25,22 @@ class MappedRecording {
   static std::unique_ptr<MappedRecording> Open(const std::string& path) {
     const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
     if (fd < 0) return nullptr;
+    format::Header header{};
     struct stat status {};
-    void* data = MAP_FAILED;
-    if (fstat(fd, &status) == 0 && status.st_size >= static_cast<off_t>(sizeof(format::Header))) {
-      data = mmap(nullptr, static_cast<size_t>(status.st_size), PROT_READ, MAP_SHARED, fd, 0);
-    }
+    const bool valid = pread(fd, &header, sizeof(header), 0) == static_cast<ssize_t>(sizeof(header)) &&
+                       memcmp(header.magic, format::kMagic, sizeof(header.magic)) == 0 &&
+                       header.version == format::kVersion && header.chunk_bytes == format::kChunkBytes &&
+                       header.max_chunks <= format::kMaxChunks && header.front_bytes <= kLargestFront &&
+                       header.directory_offset + uint64_t{header.max_chunks} * sizeof(uint32_t) <= header.front_bytes &&
+                       fstat(fd, &status) == 0 &&
+                       header.front_bytes + uint64_t{header.chunk_count} * format::kChunkBytes <=
+                           static_cast<uint64_t>(status.st_size);
+    // All that it may become: it grows while we read. The writer looks at no chunk that is not there yet.
+    const uint64_t bytes = header.front_bytes + uint64_t{header.max_chunks} * format::kChunkBytes;
+    void* data = valid ? mmap(nullptr, bytes, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
     close(fd);
     if (data == MAP_FAILED) return nullptr;
-    auto recording = std::unique_ptr<MappedRecording>(new MappedRecording(data, static_cast<uint64_t>(status.st_size)));
-    const format::Header& h = recording->header();
-    const bool valid = memcmp(h.magic, format::kMagic, sizeof(h.magic)) == 0 && h.version == format::kVersion &&
-                       h.chunk_bytes == format::kChunkBytes && h.front_bytes <= recording->bytes() &&
-                       h.directory_offset + uint64_t{h.max_chunks} * sizeof(uint32_t) <= h.front_bytes;
-    return valid ? std::move(recording) : nullptr;
+    return std::unique_ptr<MappedRecording>(new MappedRecording(data, bytes));
   }
   ~MappedRecording() { munmap(data_, bytes_); }
   MappedRecording(const MappedRecording&) = delete;
@@ -48,6 +51,8 @@ class MappedRecording {
   uint64_t bytes() const { return bytes_; }
 
  private:
+  static constexpr uint64_t kLargestFront = 1 << 20;
+
   MappedRecording(void* data, uint64_t bytes) : data_(data), bytes_(bytes) {}
 
   void* data_;
@@ -107,7 +112,8 @@ SnapshotOutcome TakeSnapshotOf(const SnapshotOrder& order) {
     if (result != 0) return Failed("cannot write " + stem + ".NNNN.snap: " + strerror(-result));
     return {true, written.c_str(), ""};
   }
-  return Failed("process " + order.pid + " is not recorded: it has no recording mapped. Start it with `memtrace run` or with " +
+  return Failed("process " + order.pid +
+                " is not recorded: it has no recording mapped. Start it with `memtrace run` or with " +
                 "LD_PRELOAD set to the path that `memtrace lib` prints");
 }
 

@@ -9,14 +9,14 @@
 namespace memtrace::format {
 
 enum class BlobKind : uint32_t {
-  kExecutable = 1,   // path of the executable
-  kCommand = 2,      // arguments, each ended by a NUL
+  kExecutable = 1,  // path of the executable
+  kCommand = 2,     // arguments, each ended by a NUL
   kHostname = 3,
-  kCgroupPath = 4,   // of the memory controller, as in /proc/self/cgroup
-  kProcFile = 5,     // name: "maps", "status", "smaps_rollup", "cgroup", ...
-  kCgroupFile = 6,   // name: file name, prefixed by "../" for each level above the process's cgroup
-  kCgroupVersion = 7,  // "1" or "2"
-  kCgroupLimitDir = 8, // directory, as the process saw it, of the nearest cgroup with a limit
+  kCgroupPath = 4,      // of the memory controller, as in /proc/self/cgroup
+  kProcFile = 5,        // name: "maps", "status", "smaps_rollup", "cgroup", ...
+  kCgroupFile = 6,      // name: file name, prefixed by "../" for each level above the process's cgroup
+  kCgroupVersion = 7,   // "1" or "2"
+  kCgroupLimitDir = 8,  // directory, as the process saw it, of the nearest cgroup with a limit
 };
 
 struct BlobHeader {

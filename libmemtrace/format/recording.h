@@ -45,9 +45,7 @@ enum class ChunkKind : uint8_t {
 inline constexpr int kChunkKinds = 9;
 
 // A directory entry: the kind in the high 8 bits, the ordinal in the low 24. 0 is unused.
-constexpr uint32_t ChunkEntry(ChunkKind kind, uint32_t ordinal) {
-  return static_cast<uint32_t>(kind) << 24 | ordinal;
-}
+constexpr uint32_t ChunkEntry(ChunkKind kind, uint32_t ordinal) { return static_cast<uint32_t>(kind) << 24 | ordinal; }
 constexpr ChunkKind EntryKind(uint32_t entry) { return static_cast<ChunkKind>(entry >> 24); }
 constexpr uint32_t EntryOrdinal(uint32_t entry) { return entry & 0xffffff; }
 
@@ -120,22 +118,22 @@ struct Header {
   uint64_t directory_offset;
   uint64_t timeline_offset;
   uint32_t thread_buffer_bytes;
-  uint32_t machine;         // ELF e_machine
+  uint32_t machine;  // ELF e_machine
   uint32_t page_bytes;
-  uint32_t libc;            // Libc
+  uint32_t libc;  // Libc
 
   // --- The process. Written once. ---
   uint32_t pid;  // in its own PID namespace
   uint32_t parent_pid;
   uint32_t uid;
-  uint32_t origin;  // Origin
+  uint32_t origin;               // Origin
   uint64_t process_start_ticks;  // field 22 of /proc/PID/stat
   uint64_t start_ns;             // CLOCK_REALTIME when recording began
   uint64_t start_monotonic_ns;
-  uint64_t pid_namespace;        // inode of /proc/self/ns/pid, 0 unknown
-  uint8_t boot_id[16];           // zero: unknown
-  uint64_t inherited_bytes;      // Origin::kFork: live in the parent and not seen here
-  uint64_t process_start_ns;     // CLOCK_REALTIME; 0 unknown
+  uint64_t pid_namespace;     // inode of /proc/self/ns/pid, 0 unknown
+  uint8_t boot_id[16];        // zero: unknown
+  uint64_t inherited_bytes;   // Origin::kFork: live in the parent and not seen here
+  uint64_t process_start_ns;  // CLOCK_REALTIME; 0 unknown
 
   // --- State. state is stored last at the end of a process. ---
   uint32_t state;    // State
@@ -148,14 +146,14 @@ struct Header {
   uint64_t last_event_ns;  // CLOCK_REALTIME, as of the last time-line check
 
   // --- Sampling. ---
-  uint32_t sampling;       // Sampling
-  uint32_t rate_index;     // current entry of rates
-  uint64_t brink_since_ns; // 0: never on the brink
+  uint32_t sampling;        // Sampling
+  uint32_t rate_index;      // current entry of rates
+  uint64_t brink_since_ns;  // 0: never on the brink
   Rate rates[kRateSlots];
 
   // --- Extent of the tables. Each is stored (release) after what it covers. ---
   alignas(64) uint32_t chunk_count;
-  uint32_t node_count;    // nodes handed out; node 0 is the root, a zero pc is not filled yet
+  uint32_t node_count;  // nodes handed out; node 0 is the root, a zero pc is not filled yet
   uint32_t module_count;
   uint32_t live_buckets;  // buckets in use by the live table
   uint32_t overflow_buckets;

@@ -27,7 +27,7 @@ struct Node {
 };
 static_assert(sizeof(Node) == 16);
 inline constexpr uint16_t kNoModule = 0xffff;
-inline constexpr uint16_t kNodeTruncated = 1 << 0;  // frames outside of this one are missing
+inline constexpr uint16_t kNodeTruncated = 1 << 0;    // frames outside of this one are missing
 inline constexpr uint16_t kNodeInterrupted = 1 << 1;  // a signal arrived here: pc is exact
 constexpr uint64_t NodePc(const Node& node) { return node.pc_module & 0xffffffffffff; }
 constexpr uint16_t NodeModule(const Node& node) { return static_cast<uint16_t>(node.pc_module >> 48); }
@@ -72,8 +72,8 @@ constexpr uint64_t DecodeBirth(uint32_t birth) {
   return uint64_t{birth & ((1u << kBirthMantissaBits) - 1)} << (birth >> kBirthMantissaBits);
 }
 
-// Counters of one site (the node of the allocating call) as one thread counted them: only the owner of thread buffer `writer`
-// changes the cell, so no line is shared. Cells of one node add up; a single one may wrap below zero.
+// Counters of one site (the node of the allocating call) as one thread counted them: only the owner of thread buffer
+// `writer` changes the cell, so no line is shared. Cells of one node add up; a single one may wrap below zero.
 //
 // peak_bytes are the cell's live bytes at the process's peak: valid if peak_epoch equals Header::peak_epoch;
 // otherwise the cell has not changed since the peak, and they are alloc_bytes - free_bytes.
@@ -122,9 +122,7 @@ constexpr int Octave(uint64_t value, int shift) {
 }
 constexpr int AgeColumn(uint64_t age_bytes) { return Octave(age_bytes, kAgeOctaveShift); }
 constexpr int WorkColumn(uint64_t work_bytes) { return kOctaves + Octave(work_bytes, kWorkOctaveShift); }
-constexpr uint64_t ColumnKey(uint32_t node, int column) {
-  return static_cast<uint64_t>(column + 1) << 32 | node;
-}
+constexpr uint64_t ColumnKey(uint32_t node, int column) { return static_cast<uint64_t>(column + 1) << 32 | node; }
 constexpr uint32_t ColumnNode(uint64_t key) { return static_cast<uint32_t>(key); }
 constexpr int ColumnIndex(uint64_t key) { return static_cast<int>(key >> 32) - 1; }
 
@@ -173,11 +171,11 @@ static_assert(kThreadBufferBytes == 2048);
 struct Module {
   uint64_t start;  // lowest mapped address
   uint64_t end;
-  uint64_t bias;   // address - bias is the address in the ELF file
+  uint64_t bias;         // address - bias is the address in the ELF file
   uint64_t loaded_ns;    // CLOCK_REALTIME when it was first seen
   uint64_t unloaded_ns;  // 0: still there
   uint32_t build_id_bytes;
-  uint32_t path_bytes;   // longer paths keep their end
+  uint32_t path_bytes;  // longer paths keep their end
   uint8_t build_id[32];
   uint32_t flags;
   uint8_t reserved[4];

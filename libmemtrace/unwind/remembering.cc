@@ -48,7 +48,10 @@ bool WordsUnchanged(const RememberedFrame* frames, uint32_t top) {
 class Walk {
  public:
   Walk(const Registers& start, const StackLimits& limits, RememberedStack* stack)
-      : stack_(*stack), limits_(limits), memory_(limits), cursor_{start.pc, start.sp, start.fp, 0, false},
+      : stack_(*stack),
+        limits_(limits),
+        memory_(limits),
+        cursor_{start.pc, start.sp, start.fp, 0, false},
         fresh_(stack->frames() + stack->capacity) {
     const bool usable = stack->high == limits.high && stack->module_generation == ModuleGeneration();
     candidate_ = usable ? stack->verifiable : 0;

@@ -1,9 +1,9 @@
 // Verified incremental unwinding.
 //
 // A thread remembers its last stack: for each frame the pc, sp and fp that the walk entered it with, and the values of
-// the stack words that its step read. A new walk goes frame by frame until it meets a remembered frame with equal pc, sp and
-// fp; then it only checks that the words above still hold the same values. A step depends on nothing but pc, sp, fp and those
-// words, so by induction the frames above are what a full walk would find: this is exact, not a guess.
+// the stack words that its step read. A new walk goes frame by frame until it meets a remembered frame with equal pc,
+// sp and fp; then it only checks that the words above still hold the same values. A step depends on nothing but pc, sp,
+// fp and those words, so by induction the frames above are what a full walk would find: this is exact, not a guess.
 #ifndef MEMTRACE_UNWIND_REMEMBERING_H_
 #define MEMTRACE_UNWIND_REMEMBERING_H_
 
@@ -47,11 +47,10 @@ constexpr uint64_t RememberedStackBytes(uint32_t capacity) {
   return sizeof(RememberedStack) + uint64_t{2} * capacity * sizeof(RememberedFrame);
 }
 
-// Walks the stack from `start`; afterwards `stack` holds it, and the outermost *kept frames are the same places in the code as before,
-// with their nodes.
-// Returns false where this way is not open (registers beside sp and fp are needed, the stack is too deep, another backend is
-// in use): use Unwind; what was remembered is forgotten.
-// Contracts of unwind.h hold. Cost: about 1 ns per frame that is kept.
+// Walks the stack from `start`; afterwards `stack` holds it, and the outermost *kept frames are the same places in the
+// code as before, with their nodes. Returns false where this way is not open (registers beside sp and fp are needed,
+// the stack is too deep, another backend is in use): use Unwind; what was remembered is forgotten. Contracts of
+// unwind.h hold. Cost: about 1 ns per frame that is kept.
 bool UnwindRemembering(const Registers& start, const StackLimits& limits, RememberedStack* stack, uint32_t* kept);
 
 }  // namespace memtrace::unwind

@@ -55,7 +55,7 @@ struct SuspectLimits {
 };
 
 // Growing ones first, then those still filling; by score. A site is one only if what it grows by in the time
-// that the process has lived is a real share of the heap (5 %) or of the limit (1 %), if at least
+// that the process has lived is a real share of the heap (5 %) or of the limit (2 %), if at least
 // eight recorded blocks speak for it, and if their scatter leaves half of that share with 95 % confidence.
 std::vector<Suspect> FindSuspects(const Profile& profile, const SiteTable& table, FrameTable* frames,
                                   const WorkClock& clock, const SiteTrend& trend, const SuspectLimits& limits);
