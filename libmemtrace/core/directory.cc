@@ -133,9 +133,7 @@ class Tidier {
   // The same process under another program: exec keeps the process id and the start time.
   void CloseFormerImage(const char* file) {
     if (!IsOurs(file) || header_.process_start_ticks != tidying_.start_ticks) return;
-    const bool worth_keeping =
-        tidying_.keep_always || header_.snapshots_taken > 0 || header_.peak_live_bytes >= kWorthKeepingBytes;
-    if (!worth_keeping) {
+    if (!tidying_.keep_always && header_.snapshots_taken == 0 && !SurelyHeldMuch()) {
       Syscall(__NR_unlinkat, kAtFdCwd, Address(Path(file)), 0);
       return;
     }
@@ -146,6 +144,13 @@ class Tidier {
     Syscall(__NR_pwrite64, fd, Address(&now), sizeof(now), offsetof(format::Header, end_ns));
     Syscall(__NR_pwrite64, fd, Address(&state), sizeof(state), offsetof(format::Header, state));
     rt::Close(fd);
+  }
+
+  // Two samples of a program that held little may stand for a megabyte; four hardly do.
+  bool SurelyHeldMuch() const {
+    const uint64_t rate = header_.rates[header_.rate_index % format::kRateSlots].bytes;
+    const uint64_t doubt = rate > 1 ? 2 * rate : 0;
+    return header_.peak_live_bytes >= kWorthKeepingBytes + doubt;
   }
 
   bool HasEnded(const char* file, const FileName& name) {

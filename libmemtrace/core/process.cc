@@ -13,6 +13,7 @@
 #include "libmemtrace/core/timeline.h"
 #include "libmemtrace/rt/syscall.h"
 #include "libmemtrace/unwind/modules.h"
+#include "libmemtrace/unwind/rules.h"
 
 namespace memtrace::core {
 
@@ -148,6 +149,14 @@ void SwitchOn() {
   p.mode.store(Mode::kOn, std::memory_order_release);
 }
 
+// Private memory of the library: statically allocated, and what it has mapped since.
+uint64_t OwnBytes() {
+  const Process& p = g_process;
+  const uint64_t per_thread = unwind::RememberedStackBytes(p.options.depth) + rt::PageBytes();
+  return sizeof(Process) + sizeof(Filter) + unwind::RuleCache::kBytes + p.stacks.private_bytes() +
+         Load(p.recording.header().thread_count) * per_thread;
+}
+
 // The private memory that the process has mapped, and all that it unmapped: it cannot have held more. kUnknown without
 // /proc.
 uint64_t MostMapped() {
@@ -162,7 +171,10 @@ uint64_t MostMapped() {
     for (int i = 0; i < 3; ++i)
       found += name == kFields[i] && rt::ParseUint(rt::NextWord(&line), &kilobytes[i]) ? 1 : 0;
   }
-  return found == 3 ? (kilobytes[0] - kilobytes[1] + kilobytes[2]) * 1024 : format::kUnknown;
+  if (found != 3) return format::kUnknown;
+  const uint64_t all = (kilobytes[0] - kilobytes[1] + kilobytes[2]) * 1024;
+  const uint64_t ours = OwnBytes();
+  return all > ours ? all - ours : 0;
 }
 
 // Whether the process ever held enough to keep its recording. Two samples may look like a megabyte where there is a

@@ -73,6 +73,7 @@ CompactRule Compact(const Row& row, const CfiTables& tables, uintptr_t pc);
 // The key of a frame is its pc to look up, plus one: the return address itself of most frames.
 class RuleCache {
  public:
+  static constexpr uint64_t kBytes = 256 * 1024;
   // kNone if it is not there.
   static CompactRule Find(uintptr_t key) {
     const Set& set = SetOf(key);
@@ -105,6 +106,7 @@ class RuleCache {
   static void Clear(Entry* entry);
 
   static Set sets_[1 << kIndexBits];
+  static_assert(sizeof(Set) << kIndexBits == kBytes);
 };
 
 }  // namespace memtrace::unwind
