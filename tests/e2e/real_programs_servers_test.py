@@ -26,6 +26,9 @@ class Redis(RealProgram):
         port = free_port()
         server = self.serve(find("redis-server"), "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", self.work,
                             port=port, preload=preload, env=env)
+        # Enough data that a snapshot by samples of 512 KiB cannot be empty.
+        subprocess.run([find("redis-benchmark"), "-p", str(port), "-q", "-n", "30000", "-r", "30000", "-d", "600", "-t", "set"],
+                       stdout=subprocess.DEVNULL, check=True)
         benchmark = [find("redis-benchmark"), "-p", str(port), "-q", "--csv", "-n", "20000", "-r", "2000", "-d", "400",
                      "-t", "set,get,lpush,hset"]
         done = subprocess.Popen(benchmark, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
