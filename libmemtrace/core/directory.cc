@@ -134,7 +134,7 @@ class Tidier {
   void CloseFormerImage(const char* file) {
     if (!IsOurs(file) || header_.process_start_ticks != tidying_.start_ticks) return;
     if (!tidying_.keep_always && header_.snapshots_taken == 0 && !SurelyHeldMuch()) {
-      Syscall(__NR_unlinkat, kAtFdCwd, Address(Path(file)), 0);
+      rt::Unlink(Path(file));
       return;
     }
     const int fd = rt::Open(Path(file), O_WRONLY | O_NOFOLLOW);
