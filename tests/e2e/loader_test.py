@@ -39,6 +39,39 @@ class Loader(harness.Case):
         self.assertEqual(modules[0], harness.program("own_loader_functions"))
         self.assertNotIn(os.path.basename(harness.LIBRARY), [os.path.basename(module or "") for module in modules])
 
+    def test_deep_binding_and_origin(self):
+        """A library bound to libc itself: its calls pass by, and nothing of what the program asked for is changed. A block that
+        was freed unseen is forgotten when its address is given out again."""
+        report = self.check(harness.program("deep_binding"), harness.program("libmaker_user.so"))
+        self.assertEqual(sum(site["live_allocations"] for site in report["sites"] if site["live_bytes"] == 150_000), 500)
+        self.assertLess(report["totals"]["live_allocations"], 600)
+
+    def test_thread_locals_of_libraries(self):
+        report = self.check(harness.program("thread_locals_of_libraries"), 8, 50, harness.program("libthread_local_plugin.so"))
+        self.assertLess(report["totals"]["live_allocations"], 100)
+        self.assertGreater(report["totals"]["allocations"], 8 * 50 * 3)
+
+    def test_allocation_and_exit_under_the_loader_lock(self):
+        for how in ("return", "exit", "_exit"):
+            with self.subTest(how=how):
+                run = self.run_both(harness.program("under_loader_lock"), how)
+                self.assertEqual(run.status, 5)
+                report = self.report(self.recording(run.pid))
+                self.assert_nothing_dropped(report)
+                self.assertEqual(max(site["live_allocations"] for site in report["sites"]), 1000)
+
+    def test_no_library_is_loaded_for_us(self):
+        """Neither at the start nor by the first unwinding or a snapshot."""
+        bare, recorded = (set(self.run_program("/bin/sh", "-c", "cat /proc/self/maps", preload=preload).out.decode().split())
+                          for preload in (False, True))
+        new = {word for word in recorded - bare if word.startswith("/") and not word.endswith(".rec")}
+        self.assertEqual(new, {harness.LIBRARY})
+
+    def test_c_program_is_charged_nothing(self):
+        """No C++ run-time library comes with us, whose emergency pool would be booked to the program."""
+        totals = self.report_of(harness.program("fork_once"), "nothing")["totals"]
+        self.assertEqual(totals["live_bytes"], 100 * 1000 + 123)
+
 
 if __name__ == "__main__":
     harness.main()
