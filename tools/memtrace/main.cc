@@ -32,6 +32,7 @@ int Main(int argc, char** argv) {
   AddRun(&app, &tail, &action);
   AddCheck(&app, &action);
   AddLib(&app, &action);
+  AddMonitor(&app, &action);
   AddSnapshot(&app, &action);
   try {
     std::vector<std::string> arguments = SplitAtMark(argc, argv, &tail);
