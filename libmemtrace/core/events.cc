@@ -20,8 +20,9 @@ using format::Weight;
 constexpr uint64_t kWorkStep = 16 * 1024;
 constexpr int64_t kLiveStep = 64 * 1024;
 constexpr int32_t kEntryStep = 64;
-// A countdown that is never reached.
+// A countdown that is never reached, and that of a thread that looks whether recording goes on.
 constexpr int64_t kFar = int64_t{1} << 62;
+constexpr int64_t kIdleStep = 1 << 20;
 
 uint64_t WorkNow(const format::ThreadBuffer& buffer) {
   return Load(g_process.recording.header().work_bytes) + buffer.pending_work_bytes;
@@ -110,6 +111,7 @@ bool Attach(ThreadState* thread, int64_t charged) {
     thread->countdown_start = kFar;
     return false;
   }
+  Scratch(thread->buffer)->state = thread;
   const uint64_t seed = p.options.seed;
   uint64_t* random = &Scratch(thread->buffer)->random;
   *random = rt::Mix(seed != 0 ? seed + p.recording.header().thread_count : rt::RandomSeed()) | 1;
@@ -122,8 +124,8 @@ bool Attach(ThreadState* thread, int64_t charged) {
 void Forget(ThreadState* thread) {
   thread->buffer = nullptr;
   thread->generation = g_process.generation.load(std::memory_order_relaxed);
-  thread->countdown = kFar;
-  thread->countdown_start = kFar;
+  thread->countdown = g_process.mode.load(std::memory_order_relaxed) == Mode::kOff ? kFar : kIdleStep;
+  thread->countdown_start = thread->countdown;
 }
 
 // The node of a stack that was walked in full.
@@ -237,7 +239,7 @@ class Stay {
     thread_->in_memtrace = 1;
     std::atomic_signal_fence(std::memory_order_seq_cst);
     Process& p = g_process;
-    if (p.mode.load(std::memory_order_acquire) == Mode::kOn && InForkedChild()) BecomeChild();
+    if (p.mode.load(std::memory_order_acquire) != Mode::kOff) FollowForkAndRequest();
     if (p.mode.load(std::memory_order_acquire) != Mode::kOn) {
       Forget(thread_);
     } else if (thread_->generation != p.generation.load(std::memory_order_relaxed)) {
@@ -367,10 +369,5 @@ bool DeferAllocation(void* block, size_t size) {
 }
 
 bool DeferFree(void* block) { return Defer(reinterpret_cast<uint64_t>(block), format::kUnknown); }
-
-void StopRecording() {
-  g_process.recording.RaiseFlag(format::kFlagStopped);
-  g_process.mode.store(Mode::kOff, std::memory_order_release);
-}
 
 }  // namespace memtrace::core

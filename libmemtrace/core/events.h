@@ -30,9 +30,6 @@ void PutBack(const LiveBlock& taken);
 bool DeferAllocation(void* block, size_t size);
 bool DeferFree(void* block);
 
-// Stops recording new allocations and lets what is recorded stand.
-void StopRecording();
-
 }  // namespace memtrace::core
 
 #endif  // MEMTRACE_CORE_EVENTS_H_

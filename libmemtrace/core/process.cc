@@ -4,8 +4,10 @@
 #include <asm/ioctls.h>
 #include <elf.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 
 #include "libmemtrace/core/directory.h"
+#include "libmemtrace/core/footprint.h"
 #include "libmemtrace/core/identity.h"
 #include "libmemtrace/core/rate.h"
 #include "libmemtrace/core/sampler.h"
@@ -13,7 +15,6 @@
 #include "libmemtrace/core/timeline.h"
 #include "libmemtrace/rt/syscall.h"
 #include "libmemtrace/unwind/modules.h"
-#include "libmemtrace/unwind/rules.h"
 
 namespace memtrace::core {
 
@@ -67,12 +68,18 @@ void ComplainOfFailure(const Process& p, const char* directory, int error) {
   rt::Complain(line.Add("; set MEMTRACE_DIR to a writable directory. The program runs unrecorded.").text());
 }
 
-void DescribeProcess(format::Header* h, const Identity& identity, format::Origin origin) {
+struct Beginning {
+  format::Origin origin;
+  uint64_t inherited_bytes;  // as in the header
+};
+
+void DescribeProcess(format::Header* h, const Identity& identity, Beginning beginning) {
   const Process& p = g_process;
   h->pid = identity.pid;
   h->parent_pid = identity.parent_pid;
   h->uid = identity.uid;
-  h->origin = static_cast<uint32_t>(origin);
+  h->origin = static_cast<uint32_t>(beginning.origin);
+  h->inherited_bytes = beginning.inherited_bytes;
   h->process_start_ticks = identity.start_ticks;
   h->process_start_ns = identity.start_ns;
   h->pid_namespace = identity.pid_namespace;
@@ -106,13 +113,13 @@ int PublishRecording(uint64_t start_ns) {
 }
 
 // Opens a recording for the present process. Returns 0, or a negative error number with nothing left behind.
-int OpenRecording(const char* directory, const Identity& identity, format::Origin origin) {
+int OpenRecording(const char* directory, const Identity& identity, Beginning beginning) {
   Process& p = g_process;
   const bool exact = p.options.sample == config::Sample::kExact;
   int result = p.recording.Create(directory, p.options.max_bytes);
   if (result == 0) {
     format::Header& h = p.recording.header();
-    DescribeProcess(&h, identity, origin);
+    DescribeProcess(&h, identity, beginning);
     const bool opened = p.stacks.Open(&p.recording) && p.live.Open(&p.recording) && p.sites.Open(&p.recording);
     RecordIdentity(&p.recording, p.cgroup, p.options.store_command);
     if (!p.recording.fully_locked()) p.recording.RaiseFlag(format::kFlagUnlocked);
@@ -143,52 +150,46 @@ void WatchForForks() {
   g_process.alive->store(1, std::memory_order_relaxed);
 }
 
+// Whether no other thread is still in the slow path. Requires that none can enter any more.
+bool OthersHaveLeft() {
+  // Stores of in_memtrace are plain: the kernel makes those of running threads visible (Linux 4.14), or time does.
+  constexpr int kRegister = 1 << 4;
+  constexpr int kPrivateExpedited = 1 << 3;
+  if (rt::IsError(Syscall(__NR_membarrier, kRegister, 0)) ||
+      rt::IsError(Syscall(__NR_membarrier, kPrivateExpedited, 0))) {
+    rt::SleepNanoseconds(10'000'000);
+  }
+  const Recording& recording = g_process.recording;
+  for (uint32_t i = 0; i < Load(recording.header().thread_count, std::memory_order_acquire); ++i) {
+    const format::ThreadBuffer* buffer = ThreadBufferAt(recording, i);
+    if (buffer->scratch == 0 || Scratch(buffer)->state == &t_state) continue;
+    // The memory of a dead thread may be gone.
+    ThreadState state{};
+    const iovec to{&state, sizeof(state)};
+    const iovec from{const_cast<ThreadState*>(Scratch(buffer)->state), sizeof(state)};
+    const long size = Syscall(__NR_process_vm_readv, rt::ProcessId(), Address(&to), 1, Address(&from), 1, 0);
+    if (size == static_cast<long>(sizeof(state)) && state.in_memtrace != 0) return false;
+  }
+  return true;
+}
+
+// Leaves the recording and all that belongs to it behind.
+void Forget() {
+  Process& p = g_process;
+  p.recording.Close();
+  p.stacks.ForgetInChild();
+  p.live.ForgetInChild();
+  p.sites.ForgetInChild();
+  g_filter.Clear();
+  for (rt::Lock* lock : {&p.module_lock, &p.rate_lock, &p.attach_lock, &p.timeline_lock}) lock->Reset();
+  p.snapshot_running.store(false, std::memory_order_relaxed);
+  p.brink = false;
+}
+
 void SwitchOn() {
   Process& p = g_process;
   p.generation.fetch_add(1, std::memory_order_relaxed);
   p.mode.store(Mode::kOn, std::memory_order_release);
-}
-
-// Private memory of the library: statically allocated, and what it has mapped since.
-uint64_t OwnBytes() {
-  const Process& p = g_process;
-  const uint64_t per_thread = unwind::RememberedStackBytes(p.options.depth) + rt::PageBytes();
-  return sizeof(Process) + sizeof(Filter) + unwind::RuleCache::kBytes + p.stacks.private_bytes() +
-         Load(p.recording.header().thread_count) * per_thread;
-}
-
-// The private memory that the process has mapped, and all that it unmapped: it cannot have held more. kUnknown without
-// /proc.
-uint64_t MostMapped() {
-  char buffer[2048];
-  rt::Text rest = rt::ReadFile("/proc/self/status", buffer, sizeof(buffer));
-  constexpr rt::Text kFields[] = {"VmPeak:", "VmSize:", "VmData:"};
-  uint64_t kilobytes[3] = {};
-  int found = 0;
-  while (!rest.empty()) {
-    rt::Text line = rt::NextPart(&rest, '\n');
-    const rt::Text name = rt::NextWord(&line);
-    for (int i = 0; i < 3; ++i)
-      found += name == kFields[i] && rt::ParseUint(rt::NextWord(&line), &kilobytes[i]) ? 1 : 0;
-  }
-  if (found != 3) return format::kUnknown;
-  const uint64_t all = (kilobytes[0] - kilobytes[1] + kilobytes[2]) * 1024;
-  const uint64_t ours = OwnBytes();
-  return all > ours ? all - ours : 0;
-}
-
-// Whether the process ever held enough to keep its recording. Two samples may look like a megabyte where there is a
-// tenth of it, so what few samples say is checked.
-bool HeldMuch() {
-  const Process& p = g_process;
-  const format::Header& h = p.recording.header();
-  uint64_t most = h.peak_live_bytes;
-  for (uint32_t i = 0; i < Load(h.thread_count, std::memory_order_acquire); ++i) {
-    const int64_t pending = ThreadBufferAt(p.recording, i)->pending_live_bytes;
-    if (pending > 0) most += static_cast<uint64_t>(pending);
-  }
-  return most >= kWorthKeepingBytes &&
-         (p.options.sample == config::Sample::kExact || MostMapped() >= kWorthKeepingBytes);
 }
 
 }  // namespace
@@ -213,7 +214,9 @@ bool Start(const char* const* environment, const Surroundings& surroundings) {
         TidyDirectory(directory.c_str(), {name.text(), p.options.keep_files, identity.pid, identity.parent_pid,
                                           identity.start_ticks, identity.pid_namespace, p.options.keep_always});
     if (found.parent_is_recorded && !p.options.follow_exec) return false;
-    result = OpenRecording(directory.c_str(), identity, format::Origin::kStart);
+    const Beginning late{format::Origin::kAttach, surroundings.loaded_late ? ResidentAnonymousBytes() : 0};
+    result = OpenRecording(directory.c_str(), identity,
+                           surroundings.loaded_late ? late : Beginning{format::Origin::kStart, 0});
   }
   if (result != 0) {
     ComplainOfFailure(p, p.options.directory, result);
@@ -240,29 +243,58 @@ void BecomeChild() {
     uint32_t wiped = 0;
     if (!p.alive->compare_exchange_strong(wiped, 1, std::memory_order_acquire)) return;
   }
+  const bool followed = p.options.follow_fork && p.mode.load(std::memory_order_relaxed) == Mode::kOn;
   p.mode.store(Mode::kStarting, std::memory_order_relaxed);
   p.pid = rt::ProcessId();
-  p.recording.ForgetInChild();
-  p.stacks.ForgetInChild();
-  p.live.ForgetInChild();
-  p.sites.ForgetInChild();
-  g_filter.Clear();
+  // The parent's file is not ours any more, but says what we have from it.
+  const uint64_t inherited = followed && p.recording.MapParents() ? SumLive(p.recording).bytes : format::kUnknown;
+  Forget();
   unwind::ResetAfterFork();
-  for (rt::Lock* lock : {&p.module_lock, &p.rate_lock, &p.attach_lock, &p.timeline_lock}) lock->Reset();
-  p.snapshot_running.store(false, std::memory_order_relaxed);
-  p.brink = false;
-  const Identity identity = ReadIdentity();
-  if (!p.options.follow_fork || OpenRecording(p.directory, identity, format::Origin::kFork) != 0) {
+  if (!followed || OpenRecording(p.directory, ReadIdentity(), {format::Origin::kFork, inherited}) != 0) {
     p.mode.store(Mode::kOff, std::memory_order_release);
     return;
   }
   SwitchOn();
 }
 
+void StopRecording() {
+  Process& p = g_process;
+  Mode on = Mode::kOn;
+  RecordPoint();
+  if (!p.mode.compare_exchange_strong(on, Mode::kStopped, std::memory_order_acq_rel)) return;
+  format::Header& h = p.recording.header();
+  Store(h.wanted, static_cast<uint32_t>(format::Wanted::kStop));
+  Store(h.end_ns, rt::NowNanoseconds(rt::Clock::kRealtime));
+  p.recording.RaiseFlag(format::kFlagStopped);
+  p.generation.fetch_add(1, std::memory_order_relaxed);
+}
+
+bool Resume() {
+  Process& p = g_process;
+  Mode stopped = Mode::kStopped;
+  if (!p.mode.compare_exchange_strong(stopped, Mode::kStarting, std::memory_order_acq_rel)) return false;
+  if (!OthersHaveLeft()) {
+    p.mode.store(Mode::kStopped, std::memory_order_release);
+    return false;
+  }
+  Forget();
+  if (OpenRecording(p.directory, ReadIdentity(), {format::Origin::kAttach, ResidentAnonymousBytes()}) != 0) {
+    p.mode.store(Mode::kOff, std::memory_order_release);
+    return false;
+  }
+  SwitchOn();
+  return true;
+}
+
 void Finish() {
   Process& p = g_process;
-  if (p.mode.load(std::memory_order_acquire) != Mode::kOn || InForkedChild() || rt::ProcessId() != p.pid) return;
+  const Mode mode = p.mode.load(std::memory_order_acquire);
+  if ((mode != Mode::kOn && mode != Mode::kStopped) || InForkedChild() || rt::ProcessId() != p.pid) return;
   format::Header& h = p.recording.header();
+  if (mode == Mode::kStopped) {  // its end was written then
+    Store(h.state, static_cast<uint32_t>(format::State::kExited), std::memory_order_release);
+    return;
+  }
   if (!p.options.keep_always && h.snapshots_taken == 0 && !HeldMuch()) {
     p.recording.Remove();
   } else {

@@ -22,13 +22,15 @@ namespace memtrace::core {
 struct Surroundings {
   void (*release)(void* block);  // the real free
   format::Libc libc;
-  uint32_t flags;  // format::kFlag...
+  uint32_t flags;            // format::kFlag...
+  bool loaded_late = false;  // by dlopen into a running program
 };
 
 enum class Mode : uint32_t {
   kOff = 0,       // nothing is recorded, allocations cost next to nothing
   kStarting = 1,  // one thread is setting up
   kOn = 2,
+  kStopped = 3,  // by request; threads look now and then whether it has been withdrawn
 };
 
 // How the time line is filled, see timeline.cc.
@@ -84,9 +86,25 @@ bool InForkedChild();
 // Drops the parent's recording and begins one of the child's own, if children are followed. Call with
 // ThreadState::in_memtrace set.
 void BecomeChild();
+// On the way into the slow path: becomes a child if it is one, and resumes if a stop has been withdrawn. Call with
+// ThreadState::in_memtrace set.
+inline void FollowForkAndRequest();
+
+// Stops recording for good, or until Resume: what is recorded stands as it is, later frees are not seen.
+void StopRecording();
+// After StopRecording: begins a new recording, with Origin::kAttach; blocks from before are not in it. False: it was
+// not stopped, a file cannot be made, or another thread has not left the old one yet; then it may be tried again. Call
+// with ThreadState::in_memtrace set.
+bool Resume();
 
 // The process ends in an orderly way, or would, if what still runs after us lets it. May be called more than once.
 void Finish();
+
+inline void FollowForkAndRequest() {
+  if (InForkedChild()) BecomeChild();
+  if (g_process.mode.load(std::memory_order_acquire) != Mode::kStopped) return;
+  if (Load(g_process.recording.header().wanted) == static_cast<uint32_t>(format::Wanted::kRecord)) Resume();
+}
 
 }  // namespace memtrace::core
 

@@ -16,13 +16,10 @@ constexpr uint64_t kRateWithoutLimit = 512 * 1024;
 constexpr uint64_t kSamplesPerLimit = 2048;
 
 // The first interval after exact mode: most blocks must be larger than it is worth recording each, so it starts at four
-// times the mean block. A program of one thread never adds to the sums of the header.
-uint64_t FirstCoarseRate(const format::Header& h, uint64_t entries) {
-  uint64_t live = Load(h.live_bytes);
-  for (uint32_t i = 0; i < Load(h.thread_count, std::memory_order_acquire); ++i) {
-    live += static_cast<uint64_t>(Load(ThreadBufferAt(g_process.recording, i)->pending_live_bytes));
-  }
-  const uint64_t mean = entries == 0 || static_cast<int64_t>(live) <= 0 ? 256 : live / entries;
+// times the mean block.
+uint64_t FirstCoarseRate(uint64_t entries) {
+  const uint64_t live = SumLive(g_process.recording).bytes;
+  const uint64_t mean = entries == 0 || live == 0 ? 256 : live / entries;
   return std::bit_ceil((mean == 0 ? 1 : mean) * 4);
 }
 
@@ -59,7 +56,7 @@ void CheckTableRoom(uint64_t entries) {
   if (entries < room - room / 8) return;
   format::Header& h = p.recording.header();
   const uint64_t current = h.rates[Load(h.rate_index)].bytes;
-  const uint64_t coarser = current == kExactRate ? FirstCoarseRate(h, entries) : current * 2;
+  const uint64_t coarser = current == kExactRate ? FirstCoarseRate(entries) : current * 2;
   if (!ChangeRate(coarser, format::RateReason::kTableFull)) return;
   int64_t bytes = 0;
   int64_t count_q16 = 0;

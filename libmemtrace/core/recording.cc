@@ -132,6 +132,20 @@ void Recording::Remove() {
   if (rt::IdentifyPath(path_, &at_path) && at_path == identity_) rt::Unlink(path_);
 }
 
+void Recording::Close() {
+  if (reservation_ != nullptr) {
+    rt::Unmap(reservation_, max_bytes_);
+  } else if (base_ != nullptr) {
+    rt::Unmap(base_, file_bytes());
+  }
+  ForgetInChild();
+}
+
+bool Recording::MapParents() {
+  const int fd = UsableDescriptor();
+  return fd >= 0 && rt::Map(base_, file_bytes(), PROT_READ, MAP_SHARED | MAP_FIXED, fd) == base_;
+}
+
 void Recording::ForgetInChild() {
   rt::FileIdentity open_file;
   if (fd_ >= 0 && rt::Identify(fd_, &open_file) && open_file == identity_) rt::Close(fd_);

@@ -46,6 +46,10 @@ class Recording {
   // Removes the file. The mapping stays, what is recorded from now on is lost.
   void Remove();
 
+  // In a forked child: maps the parent's file for reading, where it was, until Close. Returns whether that worked.
+  bool MapParents();
+  // Unmaps and closes the file, which stays. Requires that nobody uses it any more.
+  void Close();
   // In a forked child the mapping does not exist (MADV_DONTFORK) and locks may be held by nobody.
   void ForgetInChild();
 

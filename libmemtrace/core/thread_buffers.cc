@@ -58,4 +58,16 @@ format::ThreadBuffer* ClaimThreadBuffer(Recording* recording, uint32_t tid, uint
   return buffer;
 }
 
+LiveSums SumLive(const Recording& recording) {
+  const format::Header& h = recording.header();
+  uint64_t bytes = Load(h.live_bytes);
+  uint64_t count_q16 = Load(h.live_count_q16);
+  for (uint32_t i = 0; i < Load(h.thread_count, std::memory_order_acquire); ++i) {
+    const format::ThreadBuffer* buffer = ThreadBufferAt(recording, i);
+    bytes += static_cast<uint64_t>(Load(buffer->pending_live_bytes));
+    count_q16 += static_cast<uint64_t>(Load(buffer->pending_live_count_q16));
+  }
+  return {static_cast<int64_t>(bytes) > 0 ? bytes : 0, static_cast<int64_t>(count_q16) > 0 ? count_q16 : 0};
+}
+
 }  // namespace memtrace::core

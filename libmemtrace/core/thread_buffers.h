@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "libmemtrace/core/recording.h"
+#include "libmemtrace/core/thread_state.h"
 #include "libmemtrace/format/tables.h"
 #include "libmemtrace/unwind/remembering.h"
 
@@ -12,8 +13,9 @@ namespace memtrace::core {
 
 // Private memory beside a thread buffer; its address is in ThreadBuffer::scratch.
 struct ThreadScratch {
-  uint64_t random;  // state of the thread's generator
-  uint32_t index;   // of the buffer
+  uint64_t random;           // state of the thread's generator
+  uint32_t index;            // of the buffer
+  const ThreadState* state;  // of the owner: gone when it is dead
   bool is_main_thread;
   int32_t pending_entries;        // change of the live table's content, not yet in Process::live_entries
   unwind::RememberedStack stack;  // with room for options.depth frames behind it
@@ -26,11 +28,19 @@ format::ThreadBuffer* ClaimThreadBuffer(Recording* recording, uint32_t tid, uint
 // The `index`-th buffer, index < header.thread_count.
 format::ThreadBuffer* ThreadBufferAt(const Recording& recording, uint32_t index);
 
+// What the process holds: the sums of the header with what threads keep to themselves. 0 where it is below for a
+// moment.
+struct LiveSums {
+  uint64_t bytes;
+  uint64_t count_q16;
+};
+LiveSums SumLive(const Recording& recording);
+
 inline format::DeferredEvent* DeferredEvents(format::ThreadBuffer* buffer) {
   return reinterpret_cast<format::DeferredEvent*>(buffer + 1);
 }
 
-inline ThreadScratch* Scratch(format::ThreadBuffer* buffer) {
+inline ThreadScratch* Scratch(const format::ThreadBuffer* buffer) {
   return reinterpret_cast<ThreadScratch*>(static_cast<uintptr_t>(buffer->scratch));
 }
 

@@ -102,19 +102,6 @@ rt::MemoryUse ReadUse() {
   return use;
 }
 
-// With what threads keep to themselves: a program of one thread never flushes it.
-void CountLive(const format::Header& h, TimelinePoint* point) {
-  uint64_t bytes = LiveBytes();
-  uint64_t count_q16 = Load(h.live_count_q16);
-  for (uint32_t i = 0; i < Load(h.thread_count, std::memory_order_acquire); ++i) {
-    const format::ThreadBuffer* buffer = ThreadBufferAt(g_process.recording, i);
-    bytes += static_cast<uint64_t>(Load(buffer->pending_live_bytes));
-    count_q16 += static_cast<uint64_t>(Load(buffer->pending_live_count_q16));
-  }
-  point->live_bytes = static_cast<int64_t>(bytes) > 0 ? bytes : 0;
-  point->live_blocks = static_cast<int64_t>(count_q16) > 0 ? count_q16 >> format::kCountShift : 0;
-}
-
 void StorePoint(const rt::MemoryUse& use) {
   Process& p = g_process;
   if (!p.timeline_lock.TryAcquire()) return;  // a signal handler in the middle of another point
@@ -124,7 +111,9 @@ void StorePoint(const rt::MemoryUse& use) {
   Store(h.last_event_ns, now);
   TimelinePoint* point = NextSlot(h, points);
   point->work_bytes = Load(h.work_bytes);
-  CountLive(h, point);
+  const LiveSums live = SumLive(p.recording);
+  point->live_bytes = live.bytes;
+  point->live_blocks = live.count_q16 >> format::kCountShift;
   point->cgroup_usage_bytes = use.usage_bytes;
   point->cgroup_working_set_bytes = use.WorkingSetBytes();
   point->cgroup_limit_bytes = use.limit_bytes;
@@ -142,6 +131,10 @@ void CheckTimeline(const format::ThreadBuffer& buffer, uint64_t allocated_bytes)
   const uint64_t live = LiveBytes() + static_cast<uint64_t>(buffer.pending_live_bytes);
   const bool grown = static_cast<int64_t>(live - p.next_tick_live_bytes.load(std::memory_order_relaxed)) >= 0;
   if (!grown && (buffer.slow_path_calls & kLookMask) != 0 && allocated_bytes < kLargeBytes) return;
+  if (Load(p.recording.header().wanted) == static_cast<uint32_t>(format::Wanted::kStop)) {
+    StopRecording();
+    return;
+  }
   const uint64_t now = rt::NowNanoseconds(rt::Clock::kMonotonic);
   uint64_t due = p.next_tick_ns.load(std::memory_order_relaxed);
   if (now < due && !grown) return;

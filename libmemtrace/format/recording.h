@@ -55,6 +55,9 @@ enum class Sampling : uint32_t { kExact = 1, kFixed = 2, kAuto = 3 };
 enum class Origin : uint32_t { kStart = 1, kFork = 2, kAttach = 3 };
 enum class Libc : uint32_t { kUnknown = 0, kGlibc = 1, kMusl = 2 };
 
+// What the world wants of the process, see Header::wanted.
+enum class Wanted : uint32_t { kRecord = 0, kStop = 1 };
+
 // Why the sampling interval changed.
 enum class RateReason : uint32_t { kInitial = 0, kTableFull = 1, kBrink = 2, kBudget = 3 };
 
@@ -130,9 +133,11 @@ struct Header {
   uint64_t process_start_ticks;  // field 22 of /proc/PID/stat
   uint64_t start_ns;             // CLOCK_REALTIME when recording began
   uint64_t start_monotonic_ns;
-  uint64_t pid_namespace;     // inode of /proc/self/ns/pid, 0 unknown
-  uint8_t boot_id[16];        // zero: unknown
-  uint64_t inherited_bytes;   // Origin::kFork: live in the parent and not seen here
+  uint64_t pid_namespace;  // inode of /proc/self/ns/pid, 0 unknown
+  uint8_t boot_id[16];     // zero: unknown
+  // In use before recording began, and not seen here. Origin::kFork: live in the parent. kAttach: resident anonymous
+  // memory, of which the heap is a part. kUnknown: not readable. Else 0.
+  uint64_t inherited_bytes;
   uint64_t process_start_ns;  // CLOCK_REALTIME; 0 unknown
 
   // --- State. state is stored last at the end of a process. ---
@@ -140,7 +145,7 @@ struct Header {
   uint32_t trigger;  // Trigger, of a snapshot
   uint32_t trigger_percent;
   uint32_t snapshot_number;
-  uint64_t end_ns;  // of the process, or when the snapshot was frozen
+  uint64_t end_ns;  // of the process or, with kFlagStopped, of recording; or when the snapshot was frozen
   uint32_t flags;
   uint32_t snapshots_taken;
   uint64_t last_event_ns;  // CLOCK_REALTIME, as of the last time-line check
@@ -171,7 +176,11 @@ struct Header {
   uint64_t slow_path_ns;
   uint64_t cgroup_limit_bytes;  // kUnknown: no limit found
   uint64_t private_bytes;       // memory of the library outside of this file
-  uint8_t reserved[56];
+  // Wanted. The only word that others write, into the file of the running process. kStop: within 64 recorded events,
+  // or one of 64 KiB, kFlagStopped and end_ns are set, and nothing is written to this file any more. kRecord again:
+  // when the program has allocated another MiB it begins a new file, with Origin::kAttach, beside this one.
+  uint32_t wanted;
+  uint8_t reserved[52];
 };
 static_assert(sizeof(Header) % 64 == 0 && sizeof(Header) <= 4096);
 static_assert(offsetof(Header, version) == 8 && offsetof(Header, header_bytes) == 12);

@@ -93,7 +93,7 @@ bool Begin() {
     rt::Complain("no malloc found behind libmemtrace.so; the program runs unrecorded");
   } else {
     core::t_state.in_memtrace = 1;
-    if (core::Start(Environment(), {g_real.free, WhichLibc(), FlagsOfModulesBefore()})) {
+    if (core::Start(Environment(), {g_real.free, WhichLibc(), FlagsOfModulesBefore(), IsLoadedLate()})) {
       TakeOverSignal(core::g_process.options.signal);
       ChooseUnwinder(core::g_process.options);
     }

@@ -4,6 +4,8 @@
 #include <elf.h>
 #include <link.h>
 
+#include <atomic>
+
 #include "libmemtrace/interpose/real.h"
 #include "libmemtrace/rt/os.h"
 
@@ -148,11 +150,31 @@ const link_map* Self() {
   return module;
 }
 
+// Where the search for the functions that the program would have called without us begins: behind us, or, where the
+// program was running before we came, at its own beginning.
+const link_map* FirstToSearch(const link_map* self) { return IsLoadedLate() ? Modules() : self->l_next; }
+
 }  // namespace
+
+bool IsLoadedLate() {
+  enum : int { kUnknown, kEarly, kLate };
+  static std::atomic<int> known{kUnknown};
+  int late = known.load(std::memory_order_relaxed);
+  if (late == kUnknown) {
+    const link_map* self = Self();
+    const link_map* module = self == nullptr ? nullptr : self->l_next;
+    while (module != nullptr && FindIn(*module, "malloc") == 0) module = module->l_next;
+    late = self != nullptr && module == nullptr ? kLate : kEarly;
+    known.store(late, std::memory_order_relaxed);
+  }
+  return late == kLate;
+}
 
 uintptr_t FindNext(const char* name) {
   const link_map* self = Self();
-  for (const link_map* module = self == nullptr ? nullptr : self->l_next; module != nullptr; module = module->l_next) {
+  if (self == nullptr) return 0;
+  for (const link_map* module = FirstToSearch(self); module != nullptr; module = module->l_next) {
+    if (module == self) continue;
     if (const uintptr_t address = FindIn(*module, name)) return address;
   }
   return 0;
@@ -160,13 +182,15 @@ uintptr_t FindNext(const char* name) {
 
 bool NextIsSameModule(const char* first, const char* second) {
   const link_map* self = Self();
-  for (const link_map* module = self == nullptr ? nullptr : self->l_next; module != nullptr; module = module->l_next) {
-    if (FindIn(*module, first) != 0) return FindIn(*module, second) != 0;
+  if (self == nullptr) return false;
+  for (const link_map* module = FirstToSearch(self); module != nullptr; module = module->l_next) {
+    if (module != self && FindIn(*module, first) != 0) return FindIn(*module, second) != 0;
   }
   return false;
 }
 
 uint32_t FlagsOfModulesBefore() {
+  if (IsLoadedLate()) return 0;  // whoever loads us so late leads the calls to us
   const link_map* executable = Modules();
   const link_map* self = Self();
   uint32_t flags = 0;

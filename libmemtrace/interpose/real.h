@@ -36,8 +36,11 @@ extern RealFunctions g_real;
 // caller is served by bootstrap.h. Returns whether g_real may be used.
 bool Begin();
 
-// Address of the default version of `name` in the modules that come after this library in load order, or 0. Looks
-// through the loader's list in memory; takes no lock, calls nothing.
+// Whether the library was loaded into a running program, behind the allocator that the program uses.
+bool IsLoadedLate();
+
+// Address of the default version of `name` in the modules that come after this library in load order, or, if it was
+// loaded late, in any other; 0: none has it. Looks through the loader's list in memory; takes no lock, calls nothing.
 uintptr_t FindNext(const char* name);
 // True if the module that defines `first` next also defines `second`.
 bool NextIsSameModule(const char* first, const char* second);

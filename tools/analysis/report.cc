@@ -110,11 +110,15 @@ std::vector<std::string> BlindSpots(const Report& report) {
   for (const FlagText& known : kFlags) {
     if ((header.flags & known.flag) != 0) spots.emplace_back(known.text);
   }
+  const bool inherited = header.inherited_bytes > 0 && header.inherited_bytes != format::kUnknown;
   if (header.origin == static_cast<uint32_t>(format::Origin::kAttach)) {
-    spots.push_back(fmt::format("Recording began {} after the process: blocks from before are not in it.",
-                                FormatSeconds(static_cast<double>(Excess(header.start_ns, report.started_ns)) / 1e9)));
+    const std::string when = FormatSeconds(static_cast<double>(Excess(header.start_ns, report.started_ns)) / 1e9);
+    const std::string before =
+        inherited ? fmt::format(" ({} of anonymous memory were in use then)", FormatBytes(header.inherited_bytes)) : "";
+    spots.push_back(
+        fmt::format("Recording began {} after the process: blocks from before{} are not in it.", when, before));
   }
-  if (header.origin == static_cast<uint32_t>(format::Origin::kFork) && header.inherited_bytes > 0) {
+  if (header.origin == static_cast<uint32_t>(format::Origin::kFork) && inherited) {
     spots.push_back(fmt::format("The process was forked; {} that it inherited from its parent are not in here.",
                                 FormatBytes(header.inherited_bytes)));
   }

@@ -55,6 +55,7 @@ Json RecordingJson(const Report& report) {
           {"sampling", OrNull(SamplingName(header))},
           {"sample_bytes", CurrentRate(header).bytes},
           {"attached_late", header.origin == static_cast<uint32_t>(format::Origin::kAttach)},
+          {"inherited_bytes", header.inherited_bytes == format::kUnknown ? Json() : Json(header.inherited_bytes)},
           {"dropped",
            {{"allocations", totals.dropped_allocations},
             {"frees", totals.dropped_frees},

@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include <csignal>
+#include <thread>
 
 #include "libmemtrace/core/snapshot.h"
 #include "tests/unit/core/recorded_process.h"
@@ -206,6 +208,86 @@ TEST(ProcessTest, LostSnapshotIsFlagged) {
                         }),
             0);
   EXPECT_NE(process.Recorded().header.flags & format::kFlagSnapshotFailed, 0u);
+}
+
+TEST(ProcessTest, ChildSaysWhatItInherited) {
+  RecordedProcess process;
+  EXPECT_EQ(process.Run({"MEMTRACE_SAMPLE=1"},
+                        [] {
+                          Malloc(kHeap, kLarge);
+                          Malloc(kHeap + kLarge, 1000);
+                          const pid_t child = fork();
+                          if (child == 0) {
+                            Malloc(kHeap + 2 * kLarge, 7);
+                            _exit(g_process.recording.header().inherited_bytes == kLarge + 1000 ? 0 : 1);
+                          }
+                          int status = 1;
+                          waitpid(child, &status, 0);
+                          EXPECT_EQ(status, 0);
+                        }),
+            0);
+}
+
+TEST(ProcessTest, StopsAndResumesOnRequest) {
+  RecordedProcess process;
+  EXPECT_EQ(process.Run({"MEMTRACE_SAMPLE=1"},
+                        [] {
+                          Malloc(kHeap, 1000);
+                          uint32_t& wanted = g_process.recording.header().wanted;
+                          Store(wanted, static_cast<uint32_t>(format::Wanted::kStop));
+                          for (uintptr_t i = 1; i < 100; ++i) Malloc(kHeap + i * 64, 10);
+                          EXPECT_EQ(g_process.mode.load(), Mode::kStopped);
+                          const format::Header& h = g_process.recording.header();
+                          EXPECT_NE(h.flags & format::kFlagStopped, 0u);
+                          EXPECT_NE(h.end_ns, 0u);
+                          Free(kHeap);  // not seen
+                          for (uintptr_t i = 0; i < 3; ++i) Malloc(kHeap + 0x100000 + i * kLarge, kLarge);
+                          EXPECT_EQ(g_process.mode.load(), Mode::kStopped);
+                          Store(wanted, static_cast<uint32_t>(format::Wanted::kRecord));
+                          Malloc(kHeap + 0x10000000, kLarge);  // the one that looks
+                          EXPECT_EQ(g_process.mode.load(), Mode::kOn);
+                          Malloc(kHeap + 0x20000000, 77);
+                          Finish();
+                        }),
+            0);
+  const std::vector<std::string> files = process.Files(".rec");
+  ASSERT_EQ(files.size(), 2u);
+  const tools::Profile before = RecordedProcess::Read(files[0]);
+  const tools::Profile after = RecordedProcess::Read(files[1]);
+  EXPECT_EQ(before.live.front().size, 1000u);
+  EXPECT_LT(before.live.size(), 70u);
+  EXPECT_EQ(after.header.origin, static_cast<uint32_t>(format::Origin::kAttach));
+  EXPECT_GT(after.header.inherited_bytes, 0u);
+  EXPECT_NE(after.header.inherited_bytes, format::kUnknown);
+  EXPECT_EQ(after.totals.live_bytes, kLarge + 77u);
+}
+
+TEST(ProcessTest, WaitsWithResumingUntilOthersHaveLeft) {
+  RecordedProcess process;
+  EXPECT_EQ(process.Run({"MEMTRACE_SAMPLE=1"},
+                        [] {
+                          std::atomic<int> step{0};
+                          std::thread other([&step] {
+                            Malloc(kHeap, 1000);
+                            t_state.in_memtrace = 1;  // as if it had been suspended in the slow path
+                            step = 1;
+                            while (step != 2) std::this_thread::yield();
+                            t_state.in_memtrace = 0;
+                            step = 3;
+                            while (step != 4) std::this_thread::yield();
+                          });
+                          while (step != 1) std::this_thread::yield();
+                          StopRecording();
+                          EXPECT_FALSE(Resume());
+                          EXPECT_EQ(g_process.mode.load(), Mode::kStopped);
+                          step = 2;
+                          while (step != 3) std::this_thread::yield();
+                          EXPECT_TRUE(Resume());
+                          EXPECT_FALSE(Resume());
+                          step = 4;
+                          other.join();
+                        }),
+            0);
 }
 
 }  // namespace
