@@ -1,7 +1,12 @@
 #include "tools/render/json.h"
 
-#include <unordered_map>
+#include <fmt/format.h>
 
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include "tools/common/progress.h"
 #include "tools/render/json_members.h"
 
 namespace memtrace::tools {
@@ -12,45 +17,61 @@ class StackWriter {
  public:
   explicit StackWriter(FrameTable* frames) : frames_(*frames) {}
 
-  std::string Text(uint32_t node) {
-    std::string text = "[";
+  void Append(uint32_t node, std::string* out) {
+    *out += '[';
+    bool first = true;
     for (const uint32_t index : frames_.Stack(node)) {
+      if (index >= texts_.size()) texts_.resize(frames_.size());
       std::string& frame = texts_[index];
       if (frame.empty()) frame = Dump(FrameJson(frames_.frame(index)));
-      if (text.size() > 1) text += ',';
-      text += frame;
+      if (!first) *out += ',';
+      *out += frame;
+      first = false;
     }
-    return text + "]";
+    *out += ']';
   }
 
  private:
   FrameTable& frames_;
-  std::unordered_map<uint32_t, std::string> texts_;
+  std::vector<std::string> texts_;  // by frame, empty until it is needed
 };
 
 // An object with a stack spliced in as its last member.
-void WriteWithStack(const Json& object, const std::string& stack, std::ostream* out) {
+void WriteWithStack(const Json& object, uint32_t node, StackWriter* stacks, std::ostream* out) {
   std::string text = Dump(object);
-  text.pop_back();
-  *out << text << ",\"stack\":" << stack << '}';
+  text.back() = ',';
+  text += "\"stack\":";
+  stacks->Append(node, &text);
+  *out << text << '}';
 }
 
+// There may be hundreds of thousands, of tens of kilobytes each: text is made in place, and not kept.
 void WriteSites(const Report& report, StackWriter* stacks, std::ostream* out) {
-  *out << "\"sites\":[";
-  for (size_t i = 0; i < report.table.sites.size(); ++i) {
-    const Site& site = report.table.sites[i];
-    if (i > 0) *out << ",\n";
-    WriteWithStack({{"id", SiteId(site)},
-                    {"allocations", site.allocations},
-                    {"allocated_bytes", site.allocated_bytes},
-                    {"live_allocations", site.live_allocations},
-                    {"live_bytes", site.live_bytes},
-                    {"live_bytes_ci95", {site.live_bytes_ci95.low, site.live_bytes_ci95.high}},
-                    {"peak_bytes", site.peak_bytes},
-                    {"temporary_allocations", site.temporary_allocations}},
-                   stacks->Text(site.node), out);
+  constexpr size_t kFlushBytes = size_t{1} << 20;
+  const std::vector<Site>& sites = report.table.sites;
+  std::vector<uint32_t> nodes;
+  nodes.reserve(sites.size());
+  for (const Site& site : sites) nodes.push_back(site.node);
+  report.frames->ResolveAll(nodes);
+  ProgressStage progress("writing sites", sites.size());
+  std::string text = "\"sites\":[";
+  for (size_t i = 0; i < sites.size(); ++i) {
+    const Site& site = sites[i];
+    fmt::format_to(
+        std::back_inserter(text),
+        "{}{{\"id\":\"{}\",\"allocations\":{},\"allocated_bytes\":{},\"live_allocations\":{},\"live_bytes\":{},"
+        "\"live_bytes_ci95\":[{},{}],\"peak_bytes\":{},\"temporary_allocations\":{},\"stack\":",
+        i > 0 ? ",\n" : "", SiteId(site), site.allocations, site.allocated_bytes, site.live_allocations,
+        site.live_bytes, site.live_bytes_ci95.low, site.live_bytes_ci95.high, site.peak_bytes,
+        site.temporary_allocations);
+    stacks->Append(site.node, &text);
+    text += '}';
+    progress.Advance();
+    if (text.size() < kFlushBytes) continue;
+    *out << text;
+    text.clear();
   }
-  *out << "],\n";
+  *out << text << "],\n";
 }
 
 void WriteSuspects(const Report& report, StackWriter* stacks, std::ostream* out) {
@@ -58,7 +79,7 @@ void WriteSuspects(const Report& report, StackWriter* stacks, std::ostream* out)
   for (size_t i = 0; i < report.suspects.size(); ++i) {
     if (i > 0) *out << ",\n";
     const Site& site = report.table.sites[report.suspects[i].site];
-    WriteWithStack(SuspectJson(report, i), stacks->Text(site.node), out);
+    WriteWithStack(SuspectJson(report, i), site.node, stacks, out);
   }
   *out << "],\n";
 }

@@ -2,10 +2,12 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cstdlib>
 #include <map>
 #include <string_view>
 
 #include "tools/report/exit_status.h"
+#include "tools/symbols/symbol_cache.h"
 
 namespace memtrace::tools {
 namespace {
@@ -69,6 +71,8 @@ std::optional<int> ParseOptions(int argc, char** argv, Options* options) {
   app.add_option("--debug-dir", options->symbols.debug_dir, "Where split debug files are")
       ->type_name("DIR")
       ->capture_default_str();
+  bool no_cache = false;
+  app.add_flag("--no-cache", no_cache, "Neither read nor keep resolved names in XDG_CACHE_HOME/memtrace");
   bool no_symbols = false;
   app.add_flag("--no-symbols", no_symbols, "Print module+offset instead of names");
   const std::map<std::string, FailOn> conditions = {{"suspect", FailOn::kSuspect}, {"oom", FailOn::kOom}};
@@ -85,6 +89,9 @@ std::optional<int> ParseOptions(int argc, char** argv, Options* options) {
     return status == 0 ? kExitOk : kExitUsage;
   }
   options->symbols.enabled = !no_symbols;
+  if (!no_cache) options->symbols.cache_dir = DefaultCacheDirectory();
+  const char* servers = std::getenv("DEBUGINFOD_URLS");
+  options->symbols.debuginfod = servers != nullptr && *servers != '\0';
   return std::nullopt;
 }
 

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "tools/common/numbers.h"
+#include "tools/common/progress.h"
 #include "tools/symbols/readable_name.h"
 
 namespace memtrace::tools {
@@ -26,6 +27,9 @@ bool IsAllocatorEntry(std::string_view function) {
   return std::find(std::begin(kEntries), std::end(kEntries), function) != std::end(kEntries);
 }
 
+// Memory without a file: the code in it was made at run time.
+bool IsAnonymous(const Module* module) { return module == nullptr || module->path.empty(); }
+
 // A module's identity from run to run.
 const std::string& ModuleIdentity(const Module& module) {
   return module.build_id.empty() ? module.path : module.build_id;
@@ -36,8 +40,8 @@ const std::string& ModuleIdentity(const Module& module) {
 std::string FrameName(const Frame& frame) {
   if (!frame.source.function.empty()) return frame.source.function;
   if (frame.module == nullptr) return frame.offset == 0 ? "(unknown)" : fmt::format("{:#x}", frame.offset);
-  const std::string_view path = frame.module->path;
-  return fmt::format("{}+{:#x}", path.empty() ? "(anonymous)" : BaseName(path), frame.offset);
+  if (IsAnonymous(frame.module)) return "[anonymous memory]";  // its addresses mean nothing in another run
+  return fmt::format("{}+{:#x}", BaseName(frame.module->path), frame.offset);
 }
 
 std::string FramePlace(const Frame& frame) {
@@ -72,16 +76,26 @@ std::vector<uint64_t> HashStacks(const Profile& profile) {
   return hashes;
 }
 
-FrameTable::Place FrameTable::Resolve(const StackNode& node) {
+FrameTable::FrameTable(const Profile& profile, Symbolizer* symbolizer)
+    : profile_(profile), symbolizer_(*symbolizer), place_of_node_(profile.nodes.size(), kUnresolved) {}
+
+FrameTable::Place FrameTable::Resolve(uint32_t index) {
+  const StackNode& node = profile_.nodes[index];
   const uint64_t key = node.pc | uint64_t{node.module} << 48;
   const auto [found, added] = places_.try_emplace(key);
-  if (!added) return found->second;
+  if (!added) return place_of_node_[index] = found->second;
   Frame frame;
   frame.offset = node.pc;
-  std::vector<SourceFrame> sources;
   if (node.module != format::kNoModule) {
     frame.module = &profile_.modules[node.module];
     frame.offset = node.pc - frame.module->bias;
+    if (IsOwnModule(*frame.module)) return place_of_node_[index] = found->second = {};
+  }
+  std::vector<SourceFrame> sources;
+  if (IsAnonymous(frame.module)) {
+    if (!jit_) jit_.emplace(PerfMap::Of(profile_));
+    if (const SourceFrame* function = jit_->Find(node.pc)) sources.push_back(*function);
+  } else {
     sources = symbolizer_.Resolve(frame.module->path, frame.module->build_id, frame.offset);
   }
   if (sources.empty()) sources.emplace_back();
@@ -90,15 +104,25 @@ FrameTable::Place FrameTable::Resolve(const StackNode& node) {
     frame.source = std::move(source);
     frames_.push_back(frame);
   }
-  return found->second = {begin, static_cast<uint32_t>(frames_.size())};
+  return place_of_node_[index] = found->second = {begin, static_cast<uint32_t>(frames_.size())};
+}
+
+void FrameTable::ResolveAll(std::span<const uint32_t> nodes) {
+  ProgressStage progress("naming functions", nodes.size());
+  for (uint32_t node : nodes) {
+    // The callers of a frame that is named are named too.
+    for (; node != 0 && place_of_node_[node].begin == kUnresolved.begin; node = profile_.nodes[node].parent) {
+      Resolve(node);
+    }
+    progress.Advance();
+  }
 }
 
 std::vector<uint32_t> FrameTable::Stack(uint32_t node) {
   std::vector<uint32_t> stack;
   for (int depth = 0; node != 0 && depth < kMaxFrames; node = profile_.nodes[node].parent, ++depth) {
-    const StackNode& current = profile_.nodes[node];
-    if (current.module != format::kNoModule && IsOwnModule(profile_.modules[current.module])) continue;
-    const Place place = Resolve(current);
+    Place place = place_of_node_[node];
+    if (place.begin == kUnresolved.begin) place = Resolve(node);
     for (uint32_t i = place.begin; i < place.end; ++i) {
       if (stack.empty() && IsAllocatorEntry(frames_[i].source.function)) continue;
       stack.push_back(i);
@@ -122,7 +146,7 @@ uint64_t HashNames(const FrameTable& table, std::span<const uint32_t> stack) {
   StableHash hash;
   for (const uint32_t index : stack) {
     const Frame& frame = table.frame(index);
-    if (frame.source.function.empty() && frame.module != nullptr) {
+    if (frame.source.function.empty() && !IsAnonymous(frame.module)) {
       hash.Add(BaseName(frame.module->path)).Add(frame.module->build_id).Add(frame.offset);
     } else {
       hash.Add(frame.source.function);

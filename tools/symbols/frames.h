@@ -3,12 +3,14 @@
 #define MEMTRACE_TOOLS_SYMBOLS_FRAMES_H_
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 #include "tools/reader/profile.h"
+#include "tools/symbols/perf_map.h"
 #include "tools/symbols/symbolizer.h"
 
 namespace memtrace::tools {
@@ -19,7 +21,7 @@ struct Frame {
   uint64_t offset = 0;             // in the ELF file; without a module the address in the process
 };
 
-// "function", or "libc.so.6+0x1234", or "0x7f12...".
+// "function", or "libc.so.6+0x1234", or "[anonymous memory]" for code that was made at run time and has no name.
 std::string FrameName(const Frame& frame);
 // " (file.cc:12)"; the file without its directories; empty if it is unknown.
 std::string FramePlace(const Frame& frame);
@@ -37,12 +39,14 @@ std::vector<uint64_t> HashStacks(const Profile& profile);
 class FrameTable {
  public:
   // Both must outlive the table.
-  FrameTable(const Profile& profile, Symbolizer* symbolizer) : profile_(profile), symbolizer_(*symbolizer) {}
+  FrameTable(const Profile& profile, Symbolizer* symbolizer);
 
   // Indices of distinct frames, from the allocating function outwards, without frames of memtrace and
   // of the allocator's entries (malloc, operator new, ...). Empty for an unknown stack. Each place in
   // the program is resolved once.
   std::vector<uint32_t> Stack(uint32_t node);
+  // Names all frames of these stacks now, showing progress.
+  void ResolveAll(std::span<const uint32_t> nodes);
   const Frame& frame(uint32_t index) const { return frames_[index]; }
   size_t size() const { return frames_.size(); }
 
@@ -51,12 +55,15 @@ class FrameTable {
     uint32_t begin;  // in frames_
     uint32_t end;
   };
-  Place Resolve(const StackNode& node);
+  static constexpr Place kUnresolved = {0xffffffff, 0xffffffff};
+  Place Resolve(uint32_t node);
 
   const Profile& profile_;
   Symbolizer& symbolizer_;
   std::vector<Frame> frames_;
   std::unordered_map<uint64_t, Place> places_;  // by pc and module
+  std::vector<Place> place_of_node_;            // the same, without hashing; kUnresolved: not yet
+  std::optional<PerfMap> jit_;
 };
 
 // How many innermost frames are of libraries' helpers that only pass an allocation on; 0 if all are.

@@ -5,50 +5,57 @@
 #include <elfutils/libdwfl.h>
 
 #include <memory>
+#include <optional>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
-#include "tools/symbols/function_index.h"
-#include "tools/symbols/symbolizer.h"
+#include "tools/symbols/debug_files.h"
+#include "tools/symbols/debug_info.h"
+#include "tools/symbols/source_frame.h"
+#include "tools/symbols/symbol_index.h"
 
 namespace memtrace::tools {
 
 class ModuleSymbols {
  public:
-  // Never fails: what cannot be opened resolves nothing, and problem() says why. `debug_path` is a
-  // search path as elfutils understands it.
-  ModuleSymbols(const std::string& file, const std::string& build_id, const std::string& debug_path);
+  // Never fails: what cannot be opened resolves nothing, and warnings() says why. Only finds the files; they are parsed
+  // when the first name is asked for. `files` must outlive this.
+  ModuleSymbols(const std::string& path, const std::string& build_id, DebugFiles* files);
+  ModuleSymbols(const ModuleSymbols&) = delete;
+  ModuleSymbols& operator=(const ModuleSymbols&) = delete;
 
-  // A sentence for the user; empty if all is well.
-  const std::string& problem() const { return problem_; }
+  // Sentences for the user; what is missing may only come out while names are resolved.
+  const std::vector<std::string>& warnings() const { return warnings_; }
+  // Which files the names come from: as long as it is the same, so are they. Empty if there is no file.
+  const std::string& fingerprint() const { return fingerprint_; }
+  // False once a name may be worse than it could be, because a further file was missing.
+  bool complete() const { return complete_; }
+
   std::vector<SourceFrame> Resolve(uint64_t offset);
 
  private:
   struct EndDwfl {
     void operator()(Dwfl* dwfl) const { dwfl_end(dwfl); }
   };
-  struct UnitRange {
-    Dwarf_Addr begin;
-    Dwarf_Addr end;
-    Dwarf_Die unit;
-    Dwarf_Addr bias;
-  };
 
-  bool CheckBuildId(const std::string& file, const std::string& build_id);
-  Dwarf_Die* FindUnit(Dwarf_Addr address, Dwarf_Addr* bias);
-  void IndexUnits();
-  std::vector<SourceFrame> ResolveWithDebugInfo(Dwarf_Addr address);
+  void Load();
+  static int FindDebugInfo(Dwfl_Module*, void** user_data, const char*, Dwarf_Addr, const char* file_name,
+                           const char* link, GElf_Word crc, char** found_name);
+  int OpenAlternate();
 
-  std::string debug_path_;
-  char* debug_path_pointer_ = nullptr;  // libdwfl keeps a pointer to this pointer
+  DebugFiles& files_;
+  std::optional<ElfFile> binary_;
+  std::optional<ElfFile> debug_file_;
+  std::string fingerprint_;
+  std::vector<std::string> warnings_;
+  bool complete_ = true;
+  bool loaded_ = false;
+
   Dwfl_Callbacks callbacks_{};
   std::unique_ptr<Dwfl, EndDwfl> dwfl_;
   Dwfl_Module* module_ = nullptr;  // nullptr: nothing to resolve with
-  bool units_indexed_ = false;
-  std::vector<UnitRange> units_;                            // by begin; only for files without .debug_aranges
-  std::unordered_map<Dwarf_Off, FunctionIndex> functions_;  // by unit
-  std::string problem_;
+  std::optional<DebugInfo> debug_info_;
+  std::optional<SymbolIndex> symbols_;
 };
 
 }  // namespace memtrace::tools

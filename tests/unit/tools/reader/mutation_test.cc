@@ -76,7 +76,9 @@ TEST(MutationTest, TenThousandDamagedFilesDoNoHarm) {
     ++decoded;
     ASSERT_LE(profile.value().nodes.size(), original.size());
     if (round % 10 != 0) continue;
-    Symbolizer symbolizer({.enabled = false, .sysroot = {}, .debug_dir = {}});
+    SymbolOptions no_symbols;
+    no_symbols.enabled = false;
+    Symbolizer symbolizer(no_symbols);
     ProcessStates states;
     states.push_back(std::move(profile).value());
     std::vector<Report> reports;

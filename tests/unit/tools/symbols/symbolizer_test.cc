@@ -9,7 +9,6 @@
 #include <filesystem>
 #include <fstream>
 
-#include "tools/symbols/module_symbols.h"
 
 extern "C" {
 
@@ -148,13 +147,6 @@ TEST_F(SymbolizerTest, ATruncatedElfDoesNoHarm) {
   Run("head -c 5000 " + OwnPath() + " > " + directory_ + "/program");
   Symbolizer symbolizer({});
   EXPECT_THAT(symbolizer.Resolve(directory_ + "/program", "", pc_), IsEmpty());
-}
-
-TEST(DemangleTest, OnlyMangledNames) {
-  EXPECT_EQ(Demangle("_ZNSt6vectorIiSaIiEE9push_backERKi"),
-            "std::vector<int, std::allocator<int> >::push_back(int const&)");
-  EXPECT_EQ(Demangle("f"), "f");
-  EXPECT_EQ(Demangle("_Zbroken"), "_Zbroken");
 }
 
 }  // namespace
