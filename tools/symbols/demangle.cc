@@ -31,9 +31,6 @@ DemangledText ByLanguage(const char* name) {
     int status = 0;
     return DemangledText(abi::__cxa_demangle(name, nullptr, nullptr, &status));
   }
-  if (text.starts_with("_D") && text.size() > 2 && text[2] >= '0' && text[2] <= '9') {
-    return DemangledText(dlang_demangle(name, DMGL_PARAMS));
-  }
   return nullptr;
 }
 

@@ -6,7 +6,7 @@
 
 namespace memtrace::tools {
 
-// C++ (Itanium ABI), Rust (legacy and v0, without the hash of the crate) and D; any other name as it is. Swift's stay
+// C++ (Itanium ABI) and Rust (legacy and v0, without the hash of the crate); any other name as it is. Swift's stay
 // mangled: Debian has no library that reads them.
 //   "_ZNSt6vectorIiSaIiEE9push_backERKi"   std::vector<int, std::allocator<int> >::push_back(int const&)
 //   "_RNvCskwGfYPst2Cb_3foo3bar"           foo::bar
