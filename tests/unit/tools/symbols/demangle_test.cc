@@ -27,7 +27,7 @@ TEST(DemangleTest, Cpp) {
 
 TEST(DemangleTest, RustInBothManglings) {
   ExpectEach({{"_ZN3std2rt10lang_start17h0123456789abcdefE", "std::rt::lang_start"},
-              {"_ZN58_$LT$shop..Slab$u20$as$u20$core..ops..drop..Drop$GT$4drop17h930b740aa94f1d3aE",
+              {"_ZN52_$LT$shop..Slab$u20$as$u20$core..ops..drop..Drop$GT$4drop17h930b740aa94f1d3aE",
                "<shop::Slab as core::ops::drop::Drop>::drop"},
               {"_RNvCs4fqI2P2rA04_4shop6handle", "shop::handle"},
               {"_RNvMNtCs4fqI2P2rA04_4shop4poolNtB2_4Slab4grow", "<shop::pool::Slab>::grow"},
