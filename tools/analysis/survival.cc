@@ -2,46 +2,52 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 namespace memtrace::tools {
 namespace {
 
 using format::kOctaves;
 
-// The part of an octave of the work clock that has passed.
-struct Span {
-  double begin;
-  double end;
-};
-Span WorkOctave(int octave, double now) {
-  const auto edge = [](int i) { return i == 0 ? 0.0 : std::ldexp(1.0, format::kWorkOctaveShift - 1 + i); };
-  return {edge(octave), octave + 1 < kOctaves ? std::min(edge(octave + 1), now) : now};
-}
+// What never frees and comes this much more slowly than before is filling something up.
+constexpr double kSlowingDown = 0.7;
+// Survivors come this much more slowly than in the window as a whole: they have stopped coming.
+constexpr double kStopped = 0.25;
+constexpr double kNormal95 = 1.645;  // one-sided
+// A site of which less than this part of what lives now grows has a steady turnover.
+constexpr double kGrowingPart = 0.2;
 
-// Life table over octaves: of the bytes whose age now lies inside an octave, half are taken to have been
-// at risk in it.
-void KaplanMeier(const SiteHistory& history, int last, Survival* result) {
+double AgeEdge(int octave) { return octave == 0 ? 0 : std::ldexp(1.0, format::kAgeOctaveShift - 1 + octave); }
+double WorkEdge(int octave) { return octave == 0 ? 0 : std::ldexp(1.0, format::kWorkOctaveShift - 1 + octave); }
+
+// Survival to the beginning of each octave of age.
+using Curve = std::array<double, kOctaves + 1>;
+
+// Life table over octaves. What lives now in an octave is taken to leave the view at its beginning, before the deaths in it: blocks
+// that are all replaced after the same time would else seem to survive it in part.
+Curve KaplanMeier(const SiteHistory& history, int last, Survival* result) {
   std::array<double, kOctaves + 1> reached{};
   for (int i = kOctaves - 1; i >= 0; --i) reached[i] = reached[i + 1] + history.died[i] + history.alive[i];
-  double log_survival = 0;
+  Curve curve{};
+  curve[0] = 1;
+  double hazard_to_come = 0;
   double variance = 0;
   for (int i = 0; i < kOctaves; ++i) {
     const double died = history.died[i];
+    const double at_risk = std::max(reached[i] - history.alive[i], died);
+    curve[i + 1] = died > 0 ? curve[i] * (1 - died / at_risk) : curve[i];
     if (died <= 0) continue;
     result->any_death = true;
-    const double at_risk = std::max(reached[i] - history.alive[i] / 2, died);
-    // What lives now has the same hazard before it again, see never_dies.
+    if (died >= at_risk) break;
+    // What lives now has the hazard of the last two octaves before it again.
+    if (i >= last - 1) hazard_to_come -= std::log1p(-died / at_risk);
     const double times = i >= last - 1 ? 2 : 1;
-    if (died >= at_risk) {
-      log_survival = -INFINITY;
-      break;
-    }
-    log_survival += times * std::log1p(-died / at_risk);
     // Greenwood's formula on numbers of samples.
     variance += times * times * died / (at_risk * (at_risk - died)) * history.bytes_per_sample;
   }
-  result->never_dies = std::exp(log_survival);
+  result->never_dies = curve[kOctaves] * std::exp(-hazard_to_come);
   result->log_error = std::sqrt(variance);
+  return curve;
 }
 
 void Allocation(const SiteHistory& history, int last, double now, Survival* result) {
@@ -49,11 +55,78 @@ void Allocation(const SiteHistory& history, int last, double now, Survival* resu
   double window = 0;
   double earlier = 0;
   for (int i = 0; i <= last; ++i) (i >= first ? window : earlier) += history.allocated[i];
-  const double begin = WorkOctave(first, now).begin;
+  const double begin = WorkEdge(first);
   result->window_begin = static_cast<uint64_t>(begin);
   result->window_share = now > begin ? window / (now - begin) : 0;
   result->earlier_share = begin > 0 ? earlier / begin : result->window_share;
   result->window_samples = window / history.bytes_per_sample;
+}
+
+// Survivors per byte of work, by when they were born: those alive, each with the chance that it never dies.
+struct Survivors {
+  double latest = 0;   // born in the last quarter or eighth of the work
+  double before = 0;   // in the time between three and one of these ago
+  double all = 0;      // in four of them
+  double samples = 0;  // blocks in `all`
+  double span = 0;     // of `latest`, on the work clock
+};
+Survivors SurvivorsByBirth(const SiteHistory& history, const Curve& curve, double never_dies, double now) {
+  int edge = 0;  // the oldest age that four times fits into the work
+  while (edge + 1 < kOctaves - 2 && 4 * AgeEdge(edge + 1) <= now) ++edge;
+  const auto born = [&](int first, int end) {
+    double sum = 0;
+    for (int i = first; i < end; ++i) {
+      if (history.alive[i] > 0 && curve[i] > 0) sum += history.alive[i] * std::min(never_dies / curve[i], 1.0);
+    }
+    return sum;
+  };
+  Survivors survivors;
+  survivors.span = AgeEdge(edge);
+  if (survivors.span <= 0) return survivors;
+  survivors.latest = born(0, edge) / survivors.span;
+  survivors.before = born(edge, edge + 2) / (3 * survivors.span);
+  survivors.all = born(0, edge + 2) / (4 * survivors.span);
+  for (int i = 0; i < edge + 2; ++i) survivors.samples += history.alive[i] / history.bytes_per_sample;
+  return survivors;
+}
+
+// Whether so many fewer came lately than `share` of the rate before that chance does not explain it.
+bool FewerThan(double share, double latest, double before, double span, double bytes_per_sample) {
+  const double expected = share * before * span / bytes_per_sample;
+  const double seen = latest * span / bytes_per_sample;
+  return expected - seen > kNormal95 * std::sqrt(expected);
+}
+
+// The signature of a container that doubles: hardly ever more than one block alive, which is a good part of all bytes that the
+// site ever allocated, and much larger than they were on average; and that went on lately.
+bool IsOneBuffer(const SiteHistory& history, double now) {
+  const double live = std::accumulate(history.alive.begin(), history.alive.end(), 0.0);
+  const double ever = std::accumulate(history.died.begin(), history.died.end(), live);
+  if (live <= 0 || history.live_blocks > 2.5 || history.allocations < 4) return false;
+  if (ever > 4 * live || ever / history.allocations > live / history.live_blocks / 2.5) return false;
+  double young = 0;
+  for (int i = 0; i < kOctaves && AgeEdge(i) < 0.6 * now; ++i) young += history.alive[i];
+  double early = 0;
+  for (int i = 0; i < kOctaves && WorkEdge(i + 1) < now / 4; ++i) early += history.allocated[i];
+  return young > live / 2 && early < ever / 2;
+}
+
+Behaviour Classify(const SiteHistory& history, const Survivors& survivors, const Survival& survival, double now) {
+  if (survival.one_buffer) return Behaviour::kGrowing;
+  const double live = std::accumulate(history.alive.begin(), history.alive.end(), 0.0);
+  if (live < 4 * history.bytes_per_sample) return Behaviour::kUnknown;
+  if (survival.score < kGrowingPart * live) {
+    double old = 0;
+    for (int i = 0; i < kOctaves; ++i) {
+      if (AgeEdge(i) * 2 >= now || AgeEdge(i + 1) > now) old += history.alive[i];
+    }
+    return old > 0.8 * live ? Behaviour::kStartUp : survival.any_death ? Behaviour::kSteadyTurnover : Behaviour::kBounded;
+  }
+  const bool fewer_allocated = !survival.any_death && survival.window_share < kSlowingDown * survival.earlier_share;
+  const bool fewer_survive =
+      survivors.latest < kSlowingDown * survivors.before &&
+      FewerThan(1, survivors.latest, survivors.before, survivors.span, history.bytes_per_sample);
+  return fewer_allocated || fewer_survive ? Behaviour::kStillFilling : Behaviour::kGrowing;
 }
 
 }  // namespace
@@ -61,11 +134,26 @@ void Allocation(const SiteHistory& history, int last, double now, Survival* resu
 Survival AnalyseSurvival(const SiteHistory& history, uint64_t work_bytes) {
   Survival result;
   const auto now = static_cast<double>(work_bytes);
-  KaplanMeier(history, format::AgeColumn(work_bytes), &result);
+  const Curve curve = KaplanMeier(history, format::AgeColumn(work_bytes), &result);
   Allocation(history, format::WorkColumn(work_bytes) - kOctaves, now, &result);
-  result.growth = result.window_share * result.never_dies;
+  const Survivors survivors = SurvivorsByBirth(history, curve, result.never_dies, now);
+  // Two ways to the same number: what comes, times the share that stays; and what of the newcomers is still there. Where only those
+  // who came early stay (a cache that keeps the popular), the first is wrong; where all die at one age, the second.
+  result.growth = std::min(result.window_share * result.never_dies, survivors.all);
+  const bool stopped = survivors.latest < kStopped * survivors.all &&
+                       FewerThan(kStopped, survivors.latest, survivors.all, survivors.span, history.bytes_per_sample);
+  if (stopped) result.growth = 0;
+  result.one_buffer = IsOneBuffer(history, now);
+  if (result.one_buffer && now > 0) {
+    const double live = std::accumulate(history.alive.begin(), history.alive.end(), 0.0);
+    result.growth = live / now;
+    result.never_dies = live / std::accumulate(history.died.begin(), history.died.end(), live);
+    result.log_error = 0;
+  }
   result.score = result.growth * now;
-  if (result.window_samples > 0) result.log_error = std::hypot(result.log_error, 1 / std::sqrt(result.window_samples));
+  if (result.window_samples > 0 && !result.one_buffer)
+    result.log_error = std::hypot(result.log_error, 1 / std::sqrt(result.window_samples));
+  result.behaviour = Classify(history, survivors, result, now);
   return result;
 }
 

@@ -16,6 +16,18 @@ struct SiteHistory {
   std::array<double, format::kOctaves> alive{};      // live now, by age now
   std::array<double, format::kOctaves> allocated{};  // by the work clock at birth
   double bytes_per_sample = 1;                       // what one recorded block stands for
+  double allocations = 0;                            // blocks, ever
+  double live_blocks = 0;
+};
+
+// What becomes of a site's blocks, in one word.
+enum class Behaviour {
+  kUnknown,         // too few blocks to tell
+  kGrowing,         // what comes lately stays, as fast as before
+  kStillFilling,    // what comes stays, but less and less of it comes
+  kBounded,         // it grew, and stopped
+  kStartUp,         // it was allocated early and has lived since
+  kSteadyTurnover,  // what comes dies
 };
 
 struct Survival {
@@ -30,6 +42,8 @@ struct Survival {
   double log_error = 0;       // standard error of log(growth): Greenwood, and counting of samples
   double window_samples = 0;  // effective number of recorded blocks behind window_share
   bool any_death = false;
+  bool one_buffer = false;  // a single block, replaced by a larger one whenever it is full
+  Behaviour behaviour = Behaviour::kUnknown;
 };
 
 // `work_bytes` is T, the work clock now.
