@@ -1,5 +1,5 @@
-// The parts that services are made of, for workloads with a known truth. A component allocates from functions of its own, by
-// whose names a report finds it, and does one request's share of its work at a time.
+// The parts that services are made of, for workloads with a known truth. A component allocates from functions of its
+// own, by whose names a report finds it, and does one request's share of its work at a time.
 #ifndef MEMTRACE_TESTS_RANKING_COMPONENTS_H_
 #define MEMTRACE_TESTS_RANKING_COMPONENTS_H_
 
@@ -48,14 +48,14 @@ std::unique_ptr<Component> ExpiringCache();  // entries live for a fixed time
 std::unique_ptr<Component> LfuCache();       // popular entries for ever, others a moment
 std::unique_ptr<Component> Sessions();       // lives of random length
 std::unique_ptr<Component> BurstPool();
-std::unique_ptr<Component> LoadQueue();     // follows a load that swings
+std::unique_ptr<Component> LoadQueue();       // follows a load that swings
 std::unique_ptr<Component> RampedSessions();  // the load doubles half way
 std::unique_ptr<Component> ReloadedConfiguration();
-std::unique_ptr<Component> MixedBuffers();    // of all sizes, a few kept for long: fragments the heap
+std::unique_ptr<Component> MixedBuffers();  // of all sizes, a few kept for long: fragments the heap
 std::unique_ptr<Component> HistoryRing();
-std::unique_ptr<Component> Batches();         // built up and freed as a whole
+std::unique_ptr<Component> Batches();          // built up and freed as a whole
 std::unique_ptr<Component> InternedStrings();  // of a vocabulary that is soon complete
-std::unique_ptr<Component> FillingCache();    // not full at the end: it misses less and less
+std::unique_ptr<Component> FillingCache();     // not full at the end: it misses less and less
 
 // --- Leaking ---
 std::unique_ptr<Component> SlowLeak();

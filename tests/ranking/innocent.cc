@@ -106,7 +106,9 @@ std::unique_ptr<Component> StartUpTable() {
 std::unique_ptr<Component> RequestBuffers() {
   return Make<Mortal>([](const Request& request, Mortal* buffers) {
     buffers->Bury(request.number);
-    for (int i = 0; i < 4; ++i) buffers->Keep(NewRequestBuffer(1000 + request.random->Below(4000)), request.number + 1 + request.random->Below(3));
+    for (int i = 0; i < 4; ++i)
+      buffers->Keep(NewRequestBuffer(1000 + request.random->Below(4000)),
+                    request.number + 1 + request.random->Below(3));
   });
 }
 
@@ -148,7 +150,7 @@ std::unique_ptr<Component> ExpiringCache() {
 std::unique_ptr<Component> LfuCache() {
   struct Lfu {
     std::unordered_map<uint64_t, std::pair<uint64_t, void*>> entries;  // key -> uses, block
-    std::map<std::pair<uint64_t, uint64_t>, uint64_t> by_use;         // (uses, when) -> key
+    std::map<std::pair<uint64_t, uint64_t>, uint64_t> by_use;          // (uses, when) -> key
     std::unordered_map<uint64_t, std::pair<uint64_t, uint64_t>> place;
   };
   return Make<Lfu>([](const Request& request, Lfu* cache) {
@@ -205,7 +207,8 @@ std::unique_ptr<Component> RampedSessions() {
     const int arrivals = request.progress() < 0.5 ? 1 : 2;
     const double mean = static_cast<double>(request.total) / 60;
     for (int i = 0; i < arrivals; ++i) {
-      sessions->Keep(NewRampedSession(1500), request.number + static_cast<uint64_t>(request.random->Exponential(mean)) + 1);
+      sessions->Keep(NewRampedSession(1500),
+                     request.number + static_cast<uint64_t>(request.random->Exponential(mean)) + 1);
     }
   });
 }
@@ -248,17 +251,19 @@ std::unique_ptr<Component> Batches() {
 }
 
 std::unique_ptr<Component> InternedStrings() {
-  return Make<std::unordered_map<uint64_t, void*>>([](const Request& request, std::unordered_map<uint64_t, void*>* words) {
-    void*& word = (*words)[request.random->Zipf(800)];
-    if (word == nullptr) word = NewInternedString(600);
-  });
+  return Make<std::unordered_map<uint64_t, void*>>(
+      [](const Request& request, std::unordered_map<uint64_t, void*>* words) {
+        void*& word = (*words)[request.random->Zipf(800)];
+        if (word == nullptr) word = NewInternedString(600);
+      });
 }
 
 std::unique_ptr<Component> FillingCache() {
-  return Make<std::unordered_map<uint64_t, void*>>([](const Request& request, std::unordered_map<uint64_t, void*>* cache) {
-    void*& entry = (*cache)[request.random->Zipf(60'000)];
-    if (entry == nullptr) entry = NewFillingEntry(1200);
-  });
+  return Make<std::unordered_map<uint64_t, void*>>(
+      [](const Request& request, std::unordered_map<uint64_t, void*>* cache) {
+        void*& entry = (*cache)[request.random->Zipf(60'000)];
+        if (entry == nullptr) entry = NewFillingEntry(1200);
+      });
 }
 
 }  // namespace memtrace::ranking

@@ -43,14 +43,18 @@ struct Subscriber {
   std::array<char, 300> name;
 };
 
-[[gnu::noinline]] void Subscribe(std::map<uint64_t, Subscriber>* subscribers, uint64_t id) { (*subscribers)[id].name[0] = 1; }
+[[gnu::noinline]] void Subscribe(std::map<uint64_t, Subscriber>* subscribers, uint64_t id) {
+  (*subscribers)[id].name[0] = 1;
+}
 [[gnu::noinline]] void AppendEvent(std::vector<std::array<char, 64>>* events) { events->emplace_back().fill(1); }
 [[gnu::noinline]] char* CopyName(const char* name) { return strdup(name); }
 
 // Call paths by the bits of `path`, as one handler per kind of request would make them.
 template <int kWhich>
 [[gnu::noinline]] void* Route(uint64_t path, int levels) {
-  void* block = levels == 0 ? LoseByManyPaths(400) : path & 1 ? Route<1 - kWhich>(path >> 1, levels - 1) : Route<kWhich>(path >> 1, levels - 1);
+  void* block = levels == 0 ? LoseByManyPaths(400)
+                : path & 1  ? Route<1 - kWhich>(path >> 1, levels - 1)
+                            : Route<kWhich>(path >> 1, levels - 1);
   asm volatile("" : "+r"(block)::"memory");
   return block;
 }
@@ -67,8 +71,10 @@ std::unique_ptr<Component> OneInAHundredLeak() {
   return Make([](const Request& request) {
     for (int i = 0; i < 4; ++i) {
       void* message = NewMessage(2500);
-      if (request.random->Chance(0.01)) Lose(message);
-      else free(message);
+      if (request.random->Chance(0.01))
+        Lose(message);
+      else
+        free(message);
     }
   });
 }
@@ -117,8 +123,10 @@ std::unique_ptr<Component> ForgottenSessions() {
       open.pop_back();
     }
     void* session = NewForgottenSession(1200);
-    if (request.random->Chance(0.1)) Lose(session);
-    else open.push_back({request.number + request.random->Below(request.total / 30), session});
+    if (request.random->Chance(0.1))
+      Lose(session);
+    else
+      open.push_back({request.number + request.random->Below(request.total / 30), session});
   });
 }
 

@@ -1,5 +1,5 @@
-// Programs with a known truth. `workloads --list` prints a line for each: its name, what it is, and the functions whose memory
-// grows without bound (those that may be called "still filling" have a ~ before them), the largest first.
+// Programs with a known truth. `workloads --list` prints a line for each: its name, what it is, and the functions whose
+// memory grows without bound (those that may be called "still filling" have a ~ before them), the largest first.
 // `workloads NAME [SEED]` runs one, sends itself SIGUSR2 for a snapshot, and ends without freeing anything.
 #include <signal.h>
 #include <unistd.h>
@@ -42,14 +42,24 @@ const std::vector<Workload>& Workloads() {
       {"two-leaks", "two leaks, one faster", With({SlowLeak, SecondLeak}), "LoseSecond LoseSlowly"},
       {"unbounded-map", "a std::map that only grows", With({UnboundedMap}), "Subscribe"},
       {"unbounded-vector", "a std::vector that only grows", With({UnboundedVector}), "AppendEvent"},
-      {"forgotten-sessions", "a tenth of the sessions is never closed", With({ForgottenSessions}), "NewForgottenSession"},
+      {"forgotten-sessions", "a tenth of the sessions is never closed", With({ForgottenSessions}),
+       "NewForgottenSession"},
       {"duplicated-strings", "strdup without free", With({DuplicatedStrings}), "CopyName"},
       {"many-paths", "one leaking function called by 128 paths", With({LeakByManyPaths}), "LoseByManyPaths"},
       {"short-threads", "threads that come, lose something and go", With({LeakInThreads}), "LoseInThread"},
       {"leak-with-load", "a leak as fast as a swinging load", With({LeakWithLoad}), "LoseWithLoad"},
-      {"leak-beside-caches", "a leak among four full caches", {StartUpTable, RequestBuffers, LruCache, FifoCache, RandomCache, LfuCache, SlowLeak}, "LoseSlowly"},
-      {"leak-beside-ring", "a leak beside histories, batches and reloads", {StartUpTable, RequestBuffers, HistoryRing, Batches, ReloadedConfiguration, SlowLeak}, "LoseSlowly"},
-      {"leak-beside-filling", "a leak beside a cache that still fills", {StartUpTable, RequestBuffers, FillingCache, SecondLeak}, "LoseSecond ~FillingCache"},
+      {"leak-beside-caches",
+       "a leak among four full caches",
+       {StartUpTable, RequestBuffers, LruCache, FifoCache, RandomCache, LfuCache, SlowLeak},
+       "LoseSlowly"},
+      {"leak-beside-ring",
+       "a leak beside histories, batches and reloads",
+       {StartUpTable, RequestBuffers, HistoryRing, Batches, ReloadedConfiguration, SlowLeak},
+       "LoseSlowly"},
+      {"leak-beside-filling",
+       "a leak beside a cache that still fills",
+       {StartUpTable, RequestBuffers, FillingCache, SecondLeak},
+       "LoseSecond ~NewFillingEntry"},
       {"bare-leak", "a program that does little else", {RequestBuffers, SlowLeak}, "LoseSlowly"},
       {"young-leak", "a leak in a young program", {RequestBuffers, SecondLeak}, "LoseSecond", 3'000},
 
@@ -61,7 +71,10 @@ const std::vector<Workload>& Workloads() {
       {"random-cache", "a full cache that drops any", {RequestBuffers, RandomCache}},
       {"lfu-cache", "a full cache that keeps the popular for ever", {RequestBuffers, LfuCache}},
       {"expiring-cache", "entries with a fixed time to live", {RequestBuffers, ExpiringCache}},
-      {"filling-cache", "a cache that is not full yet", {StartUpTable, RequestBuffers, FillingCache}, "~FillingCache"},
+      {"filling-cache",
+       "a cache that is not full yet",
+       {StartUpTable, RequestBuffers, FillingCache},
+       "~NewFillingEntry"},
       {"sessions", "sessions of random length", {RequestBuffers, Sessions}},
       {"ramp", "the load doubles half way", {RequestBuffers, RampedSessions}},
       {"swinging-queue", "a queue that follows the load", {RequestBuffers, LoadQueue}},
@@ -72,7 +85,7 @@ const std::vector<Workload>& Workloads() {
       {"batches", "rows that are built up and freed together", {RequestBuffers, Batches}},
       {"interned-strings", "a vocabulary that is soon complete", {RequestBuffers, InternedStrings}},
       {"idle", "tables, a little work, then nothing", {StartUpTable, RequestBuffers}, "", 300},
-      {"young", "a program that has hardly begun", {StartUpTable, Sessions}, "~StartUpTable", 50},
+      {"young", "a program that has hardly begun", {StartUpTable, Sessions}, "~NewStartUpTable", 50},
   };
   return kWorkloads;
 }

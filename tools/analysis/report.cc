@@ -90,6 +90,14 @@ void PlaceMemory(const std::optional<SnapshotMemory>& snapshot, Report* report) 
       MemoryMoment{static_cast<double>(Excess(report->end_ns, snapshot->time_ns)) / 1e9, snapshot->percent};
 }
 
+// A process that was killed has been all that it could be.
+bool IsBuildingUp(const Report& report) {
+  constexpr uint64_t kMomentNs = 1'000'000'000;
+  const Totals& totals = report.profile->totals;
+  return Excess(report.end_ns, report.started_ns) < kMomentNs && totals.freed_bytes < totals.live_bytes / 2 &&
+         report.state != "killed";
+}
+
 struct FlagText {
   uint32_t flag;
   const char* text;
@@ -168,7 +176,7 @@ Report BuildReport(ProcessStates states, Symbolizer* symbolizer, const std::stri
   report.started_ns = header.process_start_ns != 0 ? header.process_start_ns : header.start_ns;
   report.timeline = MergeTimelines(states, report.started_ns);
   SiteTrend trend;
-  for (size_t i = 0; i + 1 < states.size(); ++i) trend.Append(BuildSites(states[i]));
+  for (size_t i = 0; i + 1 < states.size(); ++i) trend.Append(states[i], BuildSites(states[i]));
   const std::optional<SnapshotMemory> snapshot_memory = NewestSnapshotMemory(states);
 
   report.profile = std::make_unique<const Profile>(std::move(states.back()));
@@ -180,7 +188,7 @@ Report BuildReport(ProcessStates states, Symbolizer* symbolizer, const std::stri
   report.table = BuildSites(profile);
   report.cgroup = ReadCgroupFacts(profile);
   PlaceMemory(snapshot_memory, &report);
-  const SuspectLimits limits{profile.totals.live_bytes, report.cgroup.limit_bytes};
+  const SuspectLimits limits{profile.totals.live_bytes, report.cgroup.limit_bytes, IsBuildingUp(report)};
   report.suspects =
       FindSuspects(profile, report.table, report.frames.get(), WorkClock(profile, report.end_ns), trend, limits);
   report.blind_spots = BlindSpots(report);

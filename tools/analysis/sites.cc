@@ -118,6 +118,11 @@ std::vector<SiteHistory> BuildHistories(const Profile& profile, const SiteTable&
   std::vector<SiteHistory> histories(count);
   const std::vector<double> bytes_per_sample = BytesPerSample(table, groups, count);
   for (size_t i = 0; i < count; ++i) histories[i].bytes_per_sample = bytes_per_sample[i];
+  for (size_t i = 0; i < groups.size(); ++i) {
+    if (groups[i] == kNoGroup) continue;
+    histories[groups[i]].allocations += static_cast<double>(table.sites[i].allocations);
+    histories[groups[i]].live_blocks += static_cast<double>(table.sites[i].live_allocations);
+  }
   const auto history_of = [&](uint32_t node) -> SiteHistory* {
     const uint32_t site = table.site_of_node[node];
     return site == kNoSite || groups[site] == kNoGroup ? nullptr : &histories[groups[site]];

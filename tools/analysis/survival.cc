@@ -13,7 +13,7 @@ using format::kOctaves;
 constexpr double kSlowingDown = 0.7;
 // Survivors come this much more slowly than in the window as a whole: they have stopped coming.
 constexpr double kStopped = 0.25;
-constexpr double kNormal95 = 1.645;  // one-sided
+constexpr double kNormal99 = 2.326;  // one-sided
 // A site of which less than this part of what lives now grows has a steady turnover.
 constexpr double kGrowingPart = 0.2;
 
@@ -23,8 +23,8 @@ double WorkEdge(int octave) { return octave == 0 ? 0 : std::ldexp(1.0, format::k
 // Survival to the beginning of each octave of age.
 using Curve = std::array<double, kOctaves + 1>;
 
-// Life table over octaves. What lives now in an octave is taken to leave the view at its beginning, before the deaths in it: blocks
-// that are all replaced after the same time would else seem to survive it in part.
+// Life table over octaves. What lives now in an octave is taken to leave the view at its beginning, before the deaths
+// in it: blocks that are all replaced after the same time would else seem to survive it in part.
 Curve KaplanMeier(const SiteHistory& history, int last, Survival* result) {
   std::array<double, kOctaves + 1> reached{};
   for (int i = kOctaves - 1; i >= 0; --i) reached[i] = reached[i + 1] + history.died[i] + history.alive[i];
@@ -66,7 +66,7 @@ void Allocation(const SiteHistory& history, int last, double now, Survival* resu
 struct Survivors {
   double latest = 0;   // born in the last quarter or eighth of the work
   double before = 0;   // in the time between three and one of these ago
-  double all = 0;      // in four of them
+  double all = 0;      // in two of them
   double samples = 0;  // blocks in `all`
   double span = 0;     // of `latest`, on the work clock
 };
@@ -85,8 +85,8 @@ Survivors SurvivorsByBirth(const SiteHistory& history, const Curve& curve, doubl
   if (survivors.span <= 0) return survivors;
   survivors.latest = born(0, edge) / survivors.span;
   survivors.before = born(edge, edge + 2) / (3 * survivors.span);
-  survivors.all = born(0, edge + 2) / (4 * survivors.span);
-  for (int i = 0; i < edge + 2; ++i) survivors.samples += history.alive[i] / history.bytes_per_sample;
+  survivors.all = born(0, edge + 1) / (2 * survivors.span);
+  for (int i = 0; i < edge + 1; ++i) survivors.samples += history.alive[i] / history.bytes_per_sample;
   return survivors;
 }
 
@@ -94,11 +94,11 @@ Survivors SurvivorsByBirth(const SiteHistory& history, const Curve& curve, doubl
 bool FewerThan(double share, double latest, double before, double span, double bytes_per_sample) {
   const double expected = share * before * span / bytes_per_sample;
   const double seen = latest * span / bytes_per_sample;
-  return expected - seen > kNormal95 * std::sqrt(expected);
+  return expected - seen > kNormal99 * std::sqrt(expected);
 }
 
-// The signature of a container that doubles: hardly ever more than one block alive, which is a good part of all bytes that the
-// site ever allocated, and much larger than they were on average; and that went on lately.
+// The signature of a container that doubles: hardly ever more than one block alive, which is a good part of all bytes
+// that the site ever allocated, and much larger than they were on average; and that went on lately.
 bool IsOneBuffer(const SiteHistory& history, double now) {
   const double live = std::accumulate(history.alive.begin(), history.alive.end(), 0.0);
   const double ever = std::accumulate(history.died.begin(), history.died.end(), live);
@@ -120,12 +120,13 @@ Behaviour Classify(const SiteHistory& history, const Survivors& survivors, const
     for (int i = 0; i < kOctaves; ++i) {
       if (AgeEdge(i) * 2 >= now || AgeEdge(i + 1) > now) old += history.alive[i];
     }
-    return old > 0.8 * live ? Behaviour::kStartUp : survival.any_death ? Behaviour::kSteadyTurnover : Behaviour::kBounded;
+    return old > 0.8 * live     ? Behaviour::kStartUp
+           : survival.any_death ? Behaviour::kSteadyTurnover
+                                : Behaviour::kBounded;
   }
   const bool fewer_allocated = !survival.any_death && survival.window_share < kSlowingDown * survival.earlier_share;
-  const bool fewer_survive =
-      survivors.latest < kSlowingDown * survivors.before &&
-      FewerThan(1, survivors.latest, survivors.before, survivors.span, history.bytes_per_sample);
+  const bool fewer_survive = survivors.latest < kSlowingDown * survivors.before &&
+                             FewerThan(1, survivors.latest, survivors.before, survivors.span, history.bytes_per_sample);
   return fewer_allocated || fewer_survive ? Behaviour::kStillFilling : Behaviour::kGrowing;
 }
 
@@ -137,11 +138,13 @@ Survival AnalyseSurvival(const SiteHistory& history, uint64_t work_bytes) {
   const Curve curve = KaplanMeier(history, format::AgeColumn(work_bytes), &result);
   Allocation(history, format::WorkColumn(work_bytes) - kOctaves, now, &result);
   const Survivors survivors = SurvivorsByBirth(history, curve, result.never_dies, now);
-  // Two ways to the same number: what comes, times the share that stays; and what of the newcomers is still there. Where only those
-  // who came early stay (a cache that keeps the popular), the first is wrong; where all die at one age, the second.
+  // Two ways to the same number: what comes, times the share that stays; and what of the newcomers is still there.
+  // Where only those who came early stay (a cache that keeps the popular), the first is wrong; where all die at one
+  // age, the second.
   result.growth = std::min(result.window_share * result.never_dies, survivors.all);
-  const bool stopped = survivors.latest < kStopped * survivors.all &&
-                       FewerThan(kStopped, survivors.latest, survivors.all, survivors.span, history.bytes_per_sample);
+  const double usual = std::max(survivors.all, survivors.before);
+  const bool stopped = survivors.latest < kStopped * usual &&
+                       FewerThan(kStopped, survivors.latest, usual, survivors.span, history.bytes_per_sample);
   if (stopped) result.growth = 0;
   result.one_buffer = IsOneBuffer(history, now);
   if (result.one_buffer && now > 0) {

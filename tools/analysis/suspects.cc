@@ -1,15 +1,14 @@
 #include "tools/analysis/suspects.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
 #include <unordered_map>
 #include <utility>
 
 #include "libmemtrace/format/weight.h"
+#include "tools/analysis/candidates.h"
+#include "tools/analysis/explain.h"
 #include "tools/common/numbers.h"
-#include "tools/common/quantity.h"
 
 namespace memtrace::tools {
 namespace {
@@ -21,11 +20,10 @@ constexpr double kSmallestScoreBytes = 64 * 1024;
 // The clock's octaves say nothing about a life of less work than this.
 constexpr uint64_t kSmallestWorkBytes = uint64_t{512} * 1024;
 constexpr double kFewestSamples = 8;
-// Into so many equal parts an unrolled loop may divide a suspect before one of them is too small to be looked at.
-constexpr double kMostEqualStacks = 64;
+// Into so many equal parts a suspect may be divided, by unrolled loops and call paths, before one of them is too small
+// to be looked at.
+constexpr double kMostEqualStacks = 1024;
 constexpr double kNormal95 = 1.645;  // one-sided
-// A site that never frees and allocates this much less than before is filling something up.
-constexpr double kSlowingDown = 0.7;
 
 double Threshold(const SuspectLimits& limits) {
   double threshold = kShareOfHeap * static_cast<double>(limits.live_bytes);
@@ -35,43 +33,6 @@ double Threshold(const SuspectLimits& limits) {
 
 // What is left of the score when chance worked against us.
 double LowScore(const Survival& survival) { return survival.score * std::exp(-kNormal95 * survival.log_error); }
-
-Confidence ConfidenceOf(const Survival& survival, const SuspectLimits& limits, std::span<const uint64_t> older,
-                        uint64_t live_bytes) {
-  bool rising = older.size() >= 2;
-  for (size_t i = 0; i < older.size(); ++i) rising &= older[i] < (i + 1 < older.size() ? older[i + 1] : live_bytes);
-  if (rising) return Confidence::kConfirmed;
-  return LowScore(survival) >= Threshold(limits) && survival.window_samples >= 4 * kFewestSamples
-             ? Confidence::kLikely
-             : Confidence::kPossible;
-}
-
-std::string Explain(const Suspect& suspect, uint64_t work_bytes, std::span<const uint64_t> older) {
-  const Survival& s = suspect.survival;
-  std::string text = fmt::format("Of all bytes that the program allocated lately, {} came from here, and {} of them {}",
-                                 FormatShare(s.window_share), FormatShare(s.never_dies),
-                                 s.any_death ? "will never be freed" : "were never freed");
-  text +=
-      suspect.growth_bytes_per_s
-          ? fmt::format(": {}/s of growth.", FormatBytes(RoundToUint(*suspect.growth_bytes_per_s)))
-          : fmt::format(": {} per {} allocated.", FormatBytes(RoundToUint(s.growth * 1048576)), FormatBytes(1048576));
-  if (suspect.kind == SuspectKind::kStillFilling) {
-    text += fmt::format(
-        " Nothing of it has died yet, but its share of all allocation fell from {} to {}: more like a "
-        "cache or table that is still filling than a leak.",
-        FormatShare(s.earlier_share), FormatShare(s.window_share));
-  } else if (!s.any_death) {
-    text += fmt::format(
-        " In {} of allocation nothing of it has died, and its rate does not fall; a cache that has not begun "
-        "to evict would look the same.",
-        FormatBytes(work_bytes));
-  }
-  if (suspect.confidence == Confidence::kConfirmed) {
-    text += fmt::format(" It grew from snapshot to snapshot: {} in the first, {} now.", FormatBytes(older.front()),
-                        FormatBytes(suspect.live_bytes));
-  }
-  return text;
-}
 
 struct AgedBytes {
   uint64_t age_work_bytes;
@@ -91,60 +52,153 @@ std::optional<double> AgeQuantile(std::span<const AgedBytes> by_age, double shar
   return std::nullopt;
 }
 
-// Candidates whose stacks have the same names are one: to the reader an unrolled loop is one place.
-struct Candidate {
-  uint64_t name_hash;
-  std::vector<uint32_t> sites;  // the largest first, as the table is sorted
-  uint64_t live_bytes = 0;
-  uint64_t live_allocations = 0;
+// Looks at candidates and keeps those that are suspects.
+class Investigation {
+ public:
+  Investigation(const Profile& profile, const SiteTable& table, FrameTable* frames, const WorkClock& clock,
+                const SiteTrend& trend, const SuspectLimits& limits)
+      : profile_(profile), table_(table), frames_(frames), clock_(clock), trend_(trend), limits_(limits) {}
+
+  std::vector<Suspect> Run() {
+    const Candidates stacks = GatherByStack(table_, frames_, Threshold(limits_) / kMostEqualStacks);
+    const std::vector<uint32_t> innocent = Examine(stacks);
+    Examine(GatherByFunction(table_, frames_, stacks, innocent));
+    std::sort(found_.begin(), found_.end(),
+              [](const Found& a, const Found& b) { return RankedBefore(a.suspect, b.suspect); });
+    AddAges();
+    std::vector<Suspect> suspects;
+    for (Found& found : found_) suspects.push_back(std::move(found.suspect));
+    return suspects;
+  }
+
+ private:
+  struct Found {
+    Suspect suspect;
+    std::vector<uint32_t> sites;
+  };
+
+  static bool RankedBefore(const Suspect& a, const Suspect& b) {
+    if (a.kind != b.kind) return a.kind < b.kind;
+    return a.survival.score != b.survival.score ? a.survival.score > b.survival.score : a.site < b.site;
+  }
+
+  // Returns those that are no suspects.
+  std::vector<uint32_t> Examine(const Candidates& candidates) {
+    const std::vector<SiteHistory> histories =
+        BuildHistories(profile_, table_, candidates.groups, candidates.list.size());
+    std::vector<uint32_t> innocent;
+    for (uint32_t i = 0; i < candidates.list.size(); ++i) {
+      const Survival survival = AnalyseSurvival(histories[i], profile_.work_bytes);
+      if (const std::optional<SuspectKind> kind = Judge(survival, limits_)) {
+        Accuse(candidates.list[i], survival, *kind);
+      } else {
+        innocent.push_back(i);
+      }
+    }
+    return innocent;
+  }
+
+  void Accuse(const Candidate& candidate, const Survival& survival, SuspectKind kind) {
+    Suspect suspect;
+    suspect.id = SuspectId(candidate.name_hash);
+    suspect.site = candidate.sites.front();
+    suspect.paths = CountPaths(candidate);
+    suspect.live_bytes = candidate.live_bytes;
+    suspect.live_allocations = candidate.live_allocations;
+    suspect.kind = kind;
+    suspect.survival = survival;
+    const Evidence evidence = CompareWithOlder(candidate);
+    suspect.confidence = ConfidenceOf(survival, evidence);
+    if (const auto rate = clock_.BytesPerSecond(survival.window_begin))
+      suspect.growth_bytes_per_s = *rate * survival.growth;
+    suspect.why = Explain(suspect, profile_.work_bytes, limits_, evidence);
+    found_.push_back({std::move(suspect), candidate.sites});
+  }
+
+  uint32_t CountPaths(const Candidate& candidate) const {
+    std::vector<uint64_t> hashes;
+    for (const uint32_t site : candidate.sites)
+      hashes.push_back(HashNames(*frames_, frames_->Stack(table_.sites[site].node)));
+    std::sort(hashes.begin(), hashes.end());
+    return static_cast<uint32_t>(std::unique(hashes.begin(), hashes.end()) - hashes.begin());
+  }
+
+  Evidence CompareWithOlder(const Candidate& candidate) const {
+    Evidence evidence;
+    if (trend_.empty()) return evidence;
+    std::vector<uint64_t> ids;
+    for (const uint32_t site : candidate.sites) ids.push_back(table_.sites[site].id);
+    evidence.points = trend_.Of(ids);
+    evidence.points.push_back({static_cast<double>(profile_.header.end_ns) / 1e9, candidate.live_bytes});
+    evidence.trend = JudgeTrend(evidence.points);
+    uint64_t still_there = 0;
+    for (const LiveBlock& block : profile_.live) {
+      const uint32_t site = table_.site_of_node[block.node];
+      if (block.birth > trend_.first_work_bytes() || site == kNoSite) continue;
+      if (std::find(candidate.sites.begin(), candidate.sites.end(), site) == candidate.sites.end()) continue;
+      still_there = SaturatingAdd(still_there, format::WeightOf(block.size, block.rate_bytes).bytes);
+    }
+    const uint64_t then = evidence.points.front().live_bytes;
+    if (then > 0) evidence.still_there = std::min(static_cast<double>(still_there) / static_cast<double>(then), 1.0);
+    return evidence;
+  }
+
+  Confidence ConfidenceOf(const Survival& survival, const Evidence& evidence) const {
+    const bool replaced = evidence.still_there && *evidence.still_there < 0.5 && !survival.one_buffer;
+    if (evidence.trend == TrendWord::kFalling || replaced || limits_.building_up) return Confidence::kPossible;
+    if (evidence.trend == TrendWord::kRising) return Confidence::kConfirmed;
+    const bool sure = LowScore(survival) >= Threshold(limits_) && survival.window_samples >= 4 * kFewestSamples;
+    return sure ? Confidence::kLikely : Confidence::kPossible;
+  }
+
+  void AddAges() {
+    std::vector<uint32_t> found_at(table_.sites.size(), kNoSite);
+    for (uint32_t i = 0; i < found_.size(); ++i) {
+      for (const uint32_t site : found_[i].sites) found_at[site] = i;
+    }
+    std::vector<std::vector<AgedBytes>> ages(found_.size());
+    for (const LiveBlock& block : profile_.live) {
+      const uint32_t site = table_.site_of_node[block.node];
+      if (site == kNoSite || found_at[site] == kNoSite) continue;
+      ages[found_at[site]].push_back(
+          {profile_.work_bytes - block.birth, format::WeightOf(block.size, block.rate_bytes).bytes});
+    }
+    for (size_t i = 0; i < found_.size(); ++i) {
+      std::sort(ages[i].begin(), ages[i].end(),
+                [](const AgedBytes& a, const AgedBytes& b) { return a.age_work_bytes < b.age_work_bytes; });
+      found_[i].suspect.age_p50_s = AgeQuantile(ages[i], 0.5, profile_.work_bytes, clock_);
+      found_[i].suspect.age_p90_s = AgeQuantile(ages[i], 0.9, profile_.work_bytes, clock_);
+    }
+  }
+
+  const Profile& profile_;
+  const SiteTable& table_;
+  FrameTable* const frames_;
+  const WorkClock& clock_;
+  const SiteTrend& trend_;
+  const SuspectLimits& limits_;
+  std::vector<Found> found_;
 };
 
-struct Candidates {
-  std::vector<Candidate> list;
-  SiteGroups groups;  // per site the index into list
-};
-
-// What never dies is alive, so what holds little cannot score. `smallest_bytes` bounds how many stacks need names.
-Candidates Gather(const SiteTable& table, FrameTable* frames, double smallest_bytes) {
-  Candidates candidates;
-  candidates.groups.assign(table.sites.size(), kNoGroup);
-  std::unordered_map<uint64_t, uint32_t> known;
-  for (uint32_t i = 0; i < table.sites.size(); ++i) {
-    const Site& site = table.sites[i];
-    if (static_cast<double>(site.live_bytes) < smallest_bytes) break;  // sorted by live bytes
-    const uint64_t hash = HashNames(*frames, frames->Stack(site.node));
-    const auto [found, added] = known.try_emplace(hash, static_cast<uint32_t>(candidates.list.size()));
-    if (added) candidates.list.push_back({.name_hash = hash, .sites = {}});
-    Candidate& candidate = candidates.list[found->second];
-    candidates.groups[i] = found->second;
-    candidate.sites.push_back(i);
-    candidate.live_bytes = SaturatingAdd(candidate.live_bytes, site.live_bytes);
-    candidate.live_allocations = SaturatingAdd(candidate.live_allocations, site.live_allocations);
-  }
-  return candidates;
+// How deep two stacks agree, seen from their outermost frames.
+size_t CommonBeginning(std::span<const uint32_t> a, std::span<const uint32_t> b) {
+  size_t common = 0;
+  while (common < std::min(a.size(), b.size()) && a[a.size() - 1 - common] == b[b.size() - 1 - common]) ++common;
+  return common;
 }
 
-std::vector<uint64_t> SiteIds(const SiteTable& table, const Candidate& candidate) {
-  std::vector<uint64_t> ids;
-  for (const uint32_t site : candidate.sites) ids.push_back(table.sites[site].id);
-  return ids;
-}
-
-void AddAges(const Profile& profile, const SiteTable& table, const SiteGroups& groups, const WorkClock& clock,
-             std::vector<Suspect>* suspects) {
-  std::unordered_map<uint32_t, std::vector<AgedBytes>> ages;  // by group
-  for (const Suspect& suspect : *suspects) ages[groups[suspect.site]];
-  for (const LiveBlock& block : profile.live) {
-    const auto found = ages.find(groups[table.site_of_node[block.node]]);
-    if (found == ages.end()) continue;
-    found->second.push_back({profile.work_bytes - block.birth, format::WeightOf(block.size, block.rate_bytes).bytes});
-  }
-  for (Suspect& suspect : *suspects) {
-    std::vector<AgedBytes>& by_age = ages[groups[suspect.site]];
-    std::sort(by_age.begin(), by_age.end(),
-              [](const AgedBytes& a, const AgedBytes& b) { return a.age_work_bytes < b.age_work_bytes; });
-    suspect.age_p50_s = AgeQuantile(by_age, 0.5, profile.work_bytes, clock);
-    suspect.age_p90_s = AgeQuantile(by_age, 0.9, profile.work_bytes, clock);
+// Two suspects are related when more than half of the shorter call path is theirs together.
+void Relate(const SiteTable& table, FrameTable* frames, std::vector<Suspect>* suspects) {
+  constexpr size_t kMostCompared = 50;
+  const size_t compared = std::min(suspects->size(), kMostCompared);
+  std::vector<std::vector<uint32_t>> stacks;
+  for (size_t i = 0; i < compared; ++i) stacks.push_back(frames->Stack(table.sites[(*suspects)[i].site].node));
+  for (size_t i = 0; i < compared; ++i) {
+    for (size_t j = 0; j < compared; ++j) {
+      const size_t shorter = std::min(stacks[i].size(), stacks[j].size());
+      if (i != j && CommonBeginning(stacks[i], stacks[j]) * 2 > shorter)
+        (*suspects)[i].related.push_back((*suspects)[j].id);
+    }
   }
 }
 
@@ -157,63 +211,20 @@ std::string_view Name(Confidence confidence) {
   return kNames[static_cast<size_t>(confidence)];
 }
 
-void SiteTrend::Append(const SiteTable& table) {
-  auto& state = states_.emplace_back();
-  for (const Site& site : table.sites) state.emplace_back(site.id, site.live_bytes);
-  std::sort(state.begin(), state.end());
-}
-
-std::vector<uint64_t> SiteTrend::Of(std::span<const uint64_t> site_ids) const {
-  std::vector<uint64_t> live;
-  for (const auto& state : states_) {
-    uint64_t sum = 0;
-    for (const uint64_t id : site_ids) {
-      const auto found = std::lower_bound(state.begin(), state.end(), std::pair{id, uint64_t{0}});
-      if (found != state.end() && found->first == id) sum = SaturatingAdd(sum, found->second);
-    }
-    live.push_back(sum);
-  }
-  return live;
-}
-
 std::optional<SuspectKind> Judge(const Survival& survival, const SuspectLimits& limits) {
   const double threshold = Threshold(limits);
   const bool grows = survival.score >= threshold && LowScore(survival) >= threshold * 0.8;
-  if (!grows || survival.window_samples < kFewestSamples) return std::nullopt;
-  const bool slows_down = survival.window_share < kSlowingDown * survival.earlier_share;
-  return !survival.any_death && slows_down ? SuspectKind::kStillFilling : SuspectKind::kGrowing;
+  const bool enough = survival.one_buffer || survival.window_samples >= kFewestSamples;
+  if (!grows || !enough) return std::nullopt;
+  const bool filling = survival.behaviour == Behaviour::kStillFilling || limits.building_up;
+  return filling ? SuspectKind::kStillFilling : SuspectKind::kGrowing;
 }
 
 std::vector<Suspect> FindSuspects(const Profile& profile, const SiteTable& table, FrameTable* frames,
                                   const WorkClock& clock, const SiteTrend& trend, const SuspectLimits& limits) {
-  std::vector<Suspect> suspects;
-  if (profile.work_bytes < kSmallestWorkBytes) return suspects;
-  const Candidates candidates = Gather(table, frames, Threshold(limits) / kMostEqualStacks);
-  const std::vector<SiteHistory> histories = BuildHistories(profile, table, candidates.groups, candidates.list.size());
-  for (size_t i = 0; i < candidates.list.size(); ++i) {
-    const Survival survival = AnalyseSurvival(histories[i], profile.work_bytes);
-    const std::optional<SuspectKind> kind = Judge(survival, limits);
-    if (!kind) continue;
-    const Candidate& candidate = candidates.list[i];
-    Suspect suspect;
-    suspect.id = SuspectId(candidate.name_hash);
-    suspect.site = candidate.sites.front();
-    suspect.live_bytes = candidate.live_bytes;
-    suspect.live_allocations = candidate.live_allocations;
-    suspect.kind = *kind;
-    suspect.survival = survival;
-    const std::vector<uint64_t> older = trend.Of(SiteIds(table, candidate));
-    suspect.confidence = ConfidenceOf(survival, limits, older, candidate.live_bytes);
-    if (const auto rate = clock.BytesPerSecond(survival.window_begin))
-      suspect.growth_bytes_per_s = *rate * survival.growth;
-    suspect.why = Explain(suspect, profile.work_bytes, older);
-    suspects.push_back(std::move(suspect));
-  }
-  std::sort(suspects.begin(), suspects.end(), [](const Suspect& a, const Suspect& b) {
-    if (a.kind != b.kind) return a.kind < b.kind;
-    return a.survival.score != b.survival.score ? a.survival.score > b.survival.score : a.site < b.site;
-  });
-  AddAges(profile, table, candidates.groups, clock, &suspects);
+  if (profile.work_bytes < kSmallestWorkBytes) return {};
+  std::vector<Suspect> suspects = Investigation(profile, table, frames, clock, trend, limits).Run();
+  Relate(table, frames, &suspects);
   return suspects;
 }
 

@@ -5,13 +5,13 @@
 
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "tools/analysis/sites.h"
 #include "tools/analysis/survival.h"
+#include "tools/analysis/trend.h"
 #include "tools/analysis/work_clock.h"
 #include "tools/symbols/frames.h"
 
@@ -22,10 +22,11 @@ enum class Confidence { kPossible, kLikely, kConfirmed };
 std::string_view Name(SuspectKind kind);
 std::string_view Name(Confidence confidence);
 
-// The sites whose stacks read the same, taken together.
+// The sites whose stacks read the same, taken together; or those of one function that is called by many paths.
 struct Suspect {
   std::string id;           // as from SuspectId
   uint32_t site = 0;        // index into SiteTable::sites: the largest of them
+  uint32_t paths = 1;       // call paths that read differently
   uint64_t live_bytes = 0;  // of all of them
   uint64_t live_allocations = 0;
   SuspectKind kind = SuspectKind::kGrowing;
@@ -34,29 +35,21 @@ struct Suspect {
   std::optional<double> growth_bytes_per_s;
   std::optional<double> age_p50_s;  // of its live bytes
   std::optional<double> age_p90_s;
-  std::string why;  // a sentence or two, with numbers
+  std::vector<std::string> related;  // ids of suspects whose call paths begin with the same functions of the program
+  std::string why;                   // a sentence or two, with numbers
 };
 
-// What older snapshots of the process say: for each, oldest first, the live bytes of a site.
-class SiteTrend {
- public:
-  void Append(const SiteTable& table);
-  // Live bytes of these sites together in each older state, 0 where they had none.
-  std::vector<uint64_t> Of(std::span<const uint64_t> site_ids) const;
-  bool empty() const { return states_.empty(); }
-
- private:
-  std::vector<std::vector<std::pair<uint64_t, uint64_t>>> states_;  // (id, live bytes), by id
-};
-
+// What a site is judged by beside its own history.
 struct SuspectLimits {
   uint64_t live_bytes = 0;              // of the whole process
   std::optional<uint64_t> limit_bytes;  // of the cgroup
+  // The process has lived for a moment and freed hardly anything yet: a table that is being built looks like a leak.
+  bool building_up = false;
 };
 
 // Growing ones first, then those still filling; by score. A site is one only if what it grows by in the time
 // that the process has lived is a real share of the heap (5 %) or of the limit (2 %), if at least
-// eight recorded blocks speak for it, and if their scatter leaves half of that share with 95 % confidence.
+// eight recorded blocks speak for it, and if their scatter leaves most of that share with 95 % confidence.
 std::vector<Suspect> FindSuspects(const Profile& profile, const SiteTable& table, FrameTable* frames,
                                   const WorkClock& clock, const SiteTrend& trend, const SuspectLimits& limits);
 

@@ -76,6 +76,52 @@ TEST(SurvivalTest, GreenwoodShrinksWithSamples) {
   EXPECT_NEAR(AnalyseSurvival(history, kWork).log_error / many, 10, 0.01);
 }
 
+// Replaced as a whole every ninth of the work: nothing survives that, however young what is alive.
+TEST(SurvivalTest, OneAgeAtDeathLeavesNoSurvivors) {
+  SiteHistory history = Steady(0.05);
+  const int octave = format::AgeColumn(kWork / 9);
+  history.died[octave] = 0.05 * kWork * 8 / 9;
+  history.alive[octave] = 0.05 * kWork / 9;
+  EXPECT_DOUBLE_EQ(AnalyseSurvival(history, kWork).score, 0);
+}
+
+// Those who came early stay, newcomers die young: a cache that keeps the popular.
+TEST(SurvivalTest, OnlyTheOldSurvivingIsNoGrowth) {
+  SiteHistory history = Steady(0.05);
+  history.died[6] = 0.04 * kWork;
+  history.alive[format::AgeColumn(kWork)] = 0.01 * kWork;
+  const Survival survival = AnalyseSurvival(history, kWork);
+  EXPECT_LT(survival.score, 0.0005 * kWork);
+  EXPECT_EQ(survival.behaviour, Behaviour::kStartUp);
+}
+
+TEST(SurvivalTest, ATableThatWasJustBuiltHasStopped) {
+  SiteHistory history = PureLeak(0.5);
+  for (int i = 0; i < format::AgeColumn(kWork / 5); ++i) history.alive[i] = 0;
+  EXPECT_DOUBLE_EQ(AnalyseSurvival(history, kWork).score, 0);
+}
+
+// Every block is twice as large as the one before it, and lives until the next one is full.
+TEST(SurvivalTest, ABufferThatDoublesGrows) {
+  SiteHistory history;
+  double size = 64;
+  for (double work = 640; work < kWork; work *= 2, size *= 2) {
+    history.allocated[format::WorkColumn(static_cast<uint64_t>(work)) - format::kOctaves] += size;
+    if (work * 2 < kWork)
+      history.died[format::AgeColumn(static_cast<uint64_t>(work))] += size;
+    else
+      history.alive[format::AgeColumn(kWork - static_cast<uint64_t>(work))] = size;
+    ++history.allocations;
+  }
+  history.live_blocks = 1;
+  const Survival survival = AnalyseSurvival(history, kWork);
+  EXPECT_TRUE(survival.one_buffer);
+  EXPECT_EQ(survival.behaviour, Behaviour::kGrowing);
+  EXPECT_NEAR(survival.score, size / 2, 1);
+  history.allocations = 2;  // as large as the average: a buffer that was replaced, not one that grows
+  EXPECT_FALSE(AnalyseSurvival(history, kWork).one_buffer);
+}
+
 TEST(SurvivalTest, AnythingAtAllGivesFiniteNumbers) {
   SiteHistory history;
   history.died.fill(1e18);
@@ -91,10 +137,13 @@ TEST(JudgeTest, NeverFreedAndSlowingDownIsStillFilling) {
   Survival survival = AnalyseSurvival(PureLeak(0.02), kWork);
   const SuspectLimits limits{30 << 20, std::nullopt};
   EXPECT_EQ(Judge(survival, limits), SuspectKind::kGrowing);
-  survival.earlier_share = 0.05;
+  survival.behaviour = Behaviour::kStillFilling;
   EXPECT_EQ(Judge(survival, limits), SuspectKind::kStillFilling);
-  survival.any_death = true;
-  EXPECT_EQ(Judge(survival, limits), SuspectKind::kGrowing);
+}
+
+TEST(JudgeTest, WhatIsBuiltUpInTheFirstMomentIsStillFilling) {
+  const Survival survival = AnalyseSurvival(PureLeak(0.02), kWork);
+  EXPECT_EQ(Judge(survival, {30 << 20, std::nullopt, true}), SuspectKind::kStillFilling);
 }
 
 TEST(JudgeTest, AShareOfTheHeapOrOfTheLimitIsNeeded) {

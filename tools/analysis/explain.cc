@@ -1,0 +1,64 @@
+#include "tools/analysis/explain.h"
+
+#include <fmt/format.h>
+
+#include "tools/common/numbers.h"
+#include "tools/common/quantity.h"
+
+namespace memtrace::tools {
+namespace {
+
+std::string GrowthSentence(const Suspect& suspect) {
+  const Survival& s = suspect.survival;
+  if (s.one_buffer)
+    return "One buffer at this place is replaced by a larger one whenever it is full, and that went on lately.";
+  std::string text = fmt::format("Of all bytes that the program allocated lately, {} came from here, and {} of them {}",
+                                 FormatShare(s.window_share), FormatShare(s.never_dies),
+                                 s.any_death ? "will never be freed" : "were never freed");
+  if (suspect.growth_bytes_per_s)
+    return text + fmt::format(": {}/s of growth.", FormatBytes(RoundToUint(*suspect.growth_bytes_per_s)));
+  return text +
+         fmt::format(": {} per {} allocated.", FormatBytes(RoundToUint(s.growth * 1048576)), FormatBytes(1048576));
+}
+
+std::string DoubtSentence(const Suspect& suspect, uint64_t work_bytes, const SuspectLimits& limits) {
+  const Survival& s = suspect.survival;
+  if (limits.building_up)
+    return " The program has just begun and has freed hardly anything yet: a table that is being built looks the same.";
+  if (suspect.kind == SuspectKind::kStillFilling) {
+    if (s.any_death || s.window_share >= s.earlier_share)
+      return " Less and less of it stays: more like a cache or table that is still filling than a leak.";
+    return fmt::format(
+        " Nothing of it has died yet, but its share of all allocation fell from {} to {}: more like a "
+        "cache or table that is still filling than a leak.",
+        FormatShare(s.earlier_share), FormatShare(s.window_share));
+  }
+  if (s.any_death) return "";
+  return fmt::format(
+      " In {} of allocation nothing of it has died, and its rate does not fall; a cache that has not begun "
+      "to evict would look the same.",
+      FormatBytes(work_bytes));
+}
+
+std::string TrendSentence(const Evidence& evidence) {
+  if (evidence.points.empty()) return "";
+  const std::string change = fmt::format("{} in the first, {} now", FormatBytes(evidence.points.front().live_bytes),
+                                         FormatBytes(evidence.points.back().live_bytes));
+  std::string text;
+  if (evidence.trend == TrendWord::kRising) text = fmt::format(" It grew from snapshot to snapshot: {}.", change);
+  if (evidence.trend == TrendWord::kFalling) text = fmt::format(" Older snapshots speak against it: {}.", change);
+  if (evidence.still_there)
+    text += fmt::format(" Of what lived at the first snapshot, {} still does.", FormatShare(*evidence.still_there));
+  return text;
+}
+
+}  // namespace
+
+std::string Explain(const Suspect& suspect, uint64_t work_bytes, const SuspectLimits& limits,
+                    const Evidence& evidence) {
+  std::string text = GrowthSentence(suspect) + DoubtSentence(suspect, work_bytes, limits);
+  if (suspect.paths > 1) text += fmt::format(" It is reached by {} call paths; the largest is shown.", suspect.paths);
+  return text + TrendSentence(evidence);
+}
+
+}  // namespace memtrace::tools
