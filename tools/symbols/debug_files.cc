@@ -78,11 +78,14 @@ std::optional<ElfFile> DebugFiles::ByLink(const ElfFile& binary, const std::stri
   if (link.name.empty() || link.name.find('/') != std::string::npos) return std::nullopt;
   // Both the place where it was found and the real one: /bin/x may be a link to /usr/bin/x.
   std::error_code error;
-  const std::string real = std::filesystem::canonical(binary.path(), error).string();
+  const std::filesystem::path given = std::filesystem::path(binary.path()).lexically_normal();
+  const std::filesystem::path real = std::filesystem::canonical(given, error);
   std::vector<std::string> places;
-  for (const std::string& directory : {DirectoryOf(binary.path()), DirectoryOf(real)}) {
-    places.push_back(directory + "/" + link.name);
-    places.push_back(directory + "/.debug/" + link.name);
+  std::vector<std::filesystem::path> binaries = {given};
+  if (!error && real != given) binaries.push_back(real);
+  for (const std::filesystem::path& file : binaries) {
+    places.push_back(file.parent_path() / link.name);
+    places.push_back(file.parent_path() / ".debug" / link.name);
   }
   for (const std::string& directory : directories_) {
     places.push_back(directory + DirectoryOf(path) + "/" + link.name);

@@ -17,9 +17,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// From asking until the first byte, and for all files of one report together. DEBUGINFOD_MAXTIME (seconds for
-// one file), where the user sets it, takes the place of the latter.
-constexpr std::chrono::seconds kAnswerPatience(10);
+// For all files of one report together. DEBUGINFOD_MAXTIME (seconds for one file), where the user sets it, takes its
+// place.
 constexpr std::chrono::seconds kWholePatience(60);
 
 bool UserLimitsTime() { return std::getenv(DEBUGINFOD_MAXTIME_ENV_VAR) != nullptr; }
@@ -32,6 +31,7 @@ struct Debuginfod::Client {
   decltype(&debuginfod_find_executable) find_binary = nullptr;
   decltype(&debuginfod_find_debuginfo) find_debug_file = nullptr;
   decltype(&debuginfod_end) end = nullptr;
+  Clock::duration patience{};
   Clock::time_point asked;
   Clock::duration spent{};
   bool timed_out = false;
@@ -40,13 +40,13 @@ struct Debuginfod::Client {
   // Called again and again while the library waits. Anything but 0 ends it.
   int OnProgress(bool answered) {
     const Clock::duration waited = Clock::now() - asked;
-    const bool silent = !answered && waited > kAnswerPatience;
+    const bool silent = !answered && waited > patience;
     timed_out = silent || (!UserLimitsTime() && spent + waited > kWholePatience);
     return timed_out ? 1 : 0;
   }
 };
 
-Debuginfod::Debuginfod(bool enabled) : enabled_(enabled) {}
+Debuginfod::Debuginfod(bool enabled, std::chrono::milliseconds patience) : enabled_(enabled), patience_(patience) {}
 
 Debuginfod::~Debuginfod() {
   if (client_ != nullptr && client_->handle != nullptr) client_->end(client_->handle);
@@ -55,6 +55,7 @@ Debuginfod::~Debuginfod() {
 bool Debuginfod::Load() {
   if (client_ != nullptr) return client_->handle != nullptr;
   client_ = std::make_unique<Client>();
+  client_->patience = patience_;
   void* library = dlopen(DEBUGINFOD_SONAME, RTLD_LAZY | RTLD_LOCAL);  // for the rest of the process
   const auto find = [library](const char* name, auto* function) {
     *function = library != nullptr ? reinterpret_cast<std::remove_pointer_t<decltype(function)>>(dlsym(library, name))
@@ -91,7 +92,7 @@ std::string Debuginfod::Find(What what, const std::string& build_id) {
   if (fd >= 0) close(fd);
   const std::string found = fd >= 0 && path != nullptr ? path : "";
   std::free(path);  // NOLINT: the library allocates with malloc
-  if (fd < 0 && fd != -ENOENT) {
+  if (fd < 0 && (client_->timed_out || fd != -ENOENT)) {
     // One that does not answer now would keep every further module waiting.
     warnings_.push_back(fmt::format("the servers in DEBUGINFOD_URLS were given up: {}",
                                     client_->timed_out ? "no answer in time" : std::strerror(-fd)));

@@ -2,6 +2,7 @@
 #ifndef MEMTRACE_TOOLS_SYMBOLS_DEBUGINFOD_H_
 #define MEMTRACE_TOOLS_SYMBOLS_DEBUGINFOD_H_
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,8 +14,8 @@ namespace memtrace::tools {
 // asked again.
 class Debuginfod {
  public:
-  // Not `enabled`, nothing is ever asked or loaded.
-  explicit Debuginfod(bool enabled);
+  // Not `enabled`, nothing is ever asked or loaded. `patience` is the time from asking until the first byte.
+  explicit Debuginfod(bool enabled, std::chrono::milliseconds patience = std::chrono::seconds(10));
   ~Debuginfod();
 
   // The path of a local copy; empty if no server has it. `build_id` in hexadecimal.
@@ -29,6 +30,7 @@ class Debuginfod {
   bool Load();
 
   bool enabled_;
+  std::chrono::milliseconds patience_;
   std::unique_ptr<Client> client_;
   std::vector<std::string> warnings_;
 };

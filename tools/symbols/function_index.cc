@@ -10,6 +10,9 @@ namespace {
 
 // Compilers nest far less; a damaged file may nest without end.
 constexpr int kMaxDepth = 128;
+// Where linkers put functions that they threw away: 0, or 1 (lld, for .debug_ranges). An ELF file begins with its
+// header.
+constexpr Dwarf_Addr kHighestTombstone = 1;
 
 // Adds the functions that are inlined at `address` below `parent`, outermost first.
 void DescendInlines(Dwarf_Die* parent, Dwarf_Addr address, int depth, std::vector<Dwarf_Die>* found) {
@@ -44,7 +47,7 @@ void FunctionIndex::Collect(Dwarf_Die* parent, int depth) {
       Dwarf_Addr begin = 0;
       Dwarf_Addr end = 0;
       for (ptrdiff_t next = 0; (next = dwarf_ranges(&child, next, &base, &begin, &end)) > 0;) {
-        functions_.push_back({begin, end, child});
+        if (begin > kHighestTombstone) functions_.push_back({begin, end, child});
       }
     }
     Collect(&child, depth + 1);

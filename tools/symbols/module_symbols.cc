@@ -56,11 +56,12 @@ void ModuleSymbols::Load() {
   symbols_.emplace(module_);
 }
 
-// libdwfl's call for a debug file, and, without a file name, for what that one refers to (dwfl_module_getdwarf.c).
-int ModuleSymbols::FindDebugInfo(Dwfl_Module*, void** user_data, const char*, Dwarf_Addr, const char* file_name,
-                                 const char* link, GElf_Word, char** found_name) {
+// libdwfl's call for a debug file, and, with the name in its alternate link, for what that one refers to.
+int ModuleSymbols::FindDebugInfo(Dwfl_Module*, void** user_data, const char*, Dwarf_Addr, const char*, const char* link,
+                                 GElf_Word, char** found_name) {
   auto* self = static_cast<ModuleSymbols*>(*user_data);
-  if (file_name == nullptr && link != nullptr) return self->OpenAlternate();
+  const std::string& alternate = (self->debug_file_ ? *self->debug_file_ : *self->binary_).alternate_link().name;
+  if (link != nullptr && !alternate.empty() && alternate == link) return self->OpenAlternate();
   if (!self->debug_file_) return -1;
   *found_name = strdup(self->debug_file_->path().c_str());
   return self->debug_file_->ReleaseFd();

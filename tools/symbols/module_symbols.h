@@ -39,8 +39,8 @@ class ModuleSymbols {
   };
 
   void Load();
-  static int FindDebugInfo(Dwfl_Module*, void** user_data, const char*, Dwarf_Addr, const char* file_name,
-                           const char* link, GElf_Word crc, char** found_name);
+  static int FindDebugInfo(Dwfl_Module*, void** user_data, const char*, Dwarf_Addr, const char*, const char* link,
+                           GElf_Word, char** found_name);
   int OpenAlternate();
 
   DebugFiles& files_;

@@ -32,16 +32,24 @@ bool TakeLine(std::string_view* text, int* number) {
   return true;
 }
 
+// The blank between a function and its file, both of which may have others.
+size_t BeforePlace(std::string_view name) {
+  for (const std::string_view beginning : {" /", " file:", " node:"}) {
+    if (const size_t blank = name.find(beginning); blank != std::string_view::npos) return blank;
+  }
+  return name.rfind(' ');
+}
+
 // V8: "JS:*handle /srv/app.js:12:3" (the marker says which compiler made it). CPython: "py::handle:/srv/app.py".
 SourceFrame Divide(std::string_view name) {
   SourceFrame frame;
-  const size_t blank = name.rfind(' ');
   const size_t path = name.starts_with("py::") ? name.find(':', 4) : std::string_view::npos;
   if (path != std::string_view::npos) {
     frame.function = name.substr(0, path);
     frame.file = name.substr(path + 1);
     return frame;
   }
+  const size_t blank = BeforePlace(name);
   std::string_view place = blank == std::string_view::npos ? std::string_view() : name.substr(blank + 1);
   int column = 0;
   int line = 0;

@@ -9,7 +9,6 @@
 #include <filesystem>
 #include <fstream>
 
-
 extern "C" {
 
 __attribute__((noinline)) const char* CallerAddress() { return static_cast<const char*>(__builtin_return_address(0)); }
@@ -147,6 +146,32 @@ TEST_F(SymbolizerTest, ATruncatedElfDoesNoHarm) {
   Run("head -c 5000 " + OwnPath() + " > " + directory_ + "/program");
   Symbolizer symbolizer({});
   EXPECT_THAT(symbolizer.Resolve(directory_ + "/program", "", pc_), IsEmpty());
+}
+
+TEST_F(SymbolizerTest, ASecondReportTakesNamesFromTheCache) {
+  SymbolOptions options;
+  options.cache_dir = directory_ + "/cache";
+  Run("cp " + OwnPath() + " " + directory_ + "/program");
+  const std::string id = BuildId();
+  std::vector<SourceFrame> first;
+  {
+    Symbolizer symbolizer(options);
+    first = symbolizer.Resolve(directory_ + "/program", id, pc_);
+    EXPECT_THAT(first, SizeIs(2));
+    EXPECT_THAT(symbolizer.Resolve(directory_ + "/program", id, 1), IsEmpty());
+  }
+  const std::string cached = directory_ + "/cache/symbols/" + id + ".symbols";
+  ASSERT_TRUE(std::filesystem::exists(cached));
+  EXPECT_EQ(Symbolizer(options).Resolve(directory_ + "/program", id, pc_), first);
+
+  // Other debug information: what was cached does not hold any more.
+  Run("strip --strip-debug " + directory_ + "/program");
+  EXPECT_THAT(Symbolizer(options).Resolve(directory_ + "/program", id, pc_), SizeIs(1));
+  // And of the wrong program nothing is taken from the cache.
+  Run("strip --remove-section=.note.gnu.build-id " + directory_ + "/program");
+  Symbolizer symbolizer(options);
+  EXPECT_THAT(symbolizer.Resolve(directory_ + "/program", id, pc_), IsEmpty());
+  EXPECT_THAT(symbolizer.warnings(), SizeIs(1));
 }
 
 }  // namespace
