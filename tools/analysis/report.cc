@@ -28,8 +28,7 @@ uint64_t EndOf(const Profile& profile, std::string_view state) {
   return end;
 }
 
-std::string TriggerName(const Profile& profile, std::string_view state) {
-  if (state == "exited") return "exit";
+std::string TriggerName(const Profile& profile) {
   switch (static_cast<format::Trigger>(profile.header.trigger)) {
     case format::Trigger::kSignal:
       return "signal";
@@ -40,6 +39,17 @@ std::string TriggerName(const Profile& profile, std::string_view state) {
     default:
       return "none";
   }
+}
+
+std::vector<StateMark> MarkSnapshots(const ProcessStates& states, uint64_t started_ns) {
+  std::vector<StateMark> marks;
+  for (const Profile& state : states) {
+    if (!state.is_snapshot()) continue;
+    const double t = (static_cast<double>(state.header.end_ns) - static_cast<double>(started_ns)) / 1e9;
+    StateMark& mark = marks.emplace_back(StateMark{t, TriggerName(state), std::nullopt, state.file_name});
+    if (mark.trigger == "threshold" && state.header.trigger_percent > 0) mark.percent = state.header.trigger_percent;
+  }
+  return marks;
 }
 
 Bytes Known(uint64_t value) { return value == format::kUnknown ? Bytes() : Bytes(value); }
@@ -170,11 +180,13 @@ std::string Report::DropReason() const {
   return text;
 }
 
-Report BuildReport(ProcessStates states, Symbolizer* symbolizer, const std::string& proc) {
+Report BuildReport(ProcessStates states, Symbolizer* symbolizer, const std::string& proc,
+                   const Suppressions& suppressions) {
   Report report;
   const format::Header& header = states.back().header;
   report.started_ns = header.process_start_ns != 0 ? header.process_start_ns : header.start_ns;
   report.timeline = MergeTimelines(states, report.started_ns);
+  report.snapshots = MarkSnapshots(states, report.started_ns);
   SiteTrend trend;
   for (size_t i = 0; i + 1 < states.size(); ++i) trend.Append(states[i], BuildSites(states[i]));
   const std::optional<SnapshotMemory> snapshot_memory = NewestSnapshotMemory(states);
@@ -183,7 +195,7 @@ Report BuildReport(ProcessStates states, Symbolizer* symbolizer, const std::stri
   const Profile& profile = *report.profile;
   report.frames = std::make_unique<FrameTable>(profile, symbolizer);
   report.state = StateName(profile.header, proc);
-  report.trigger = TriggerName(profile, report.state);
+  report.trigger = report.state == "exited" ? "exit" : TriggerName(profile);
   report.end_ns = EndOf(profile, report.state);
   report.table = BuildSites(profile);
   report.cgroup = ReadCgroupFacts(profile);
@@ -191,6 +203,10 @@ Report BuildReport(ProcessStates states, Symbolizer* symbolizer, const std::stri
   const SuspectLimits limits{profile.totals.live_bytes, report.cgroup.limit_bytes, IsBuildingUp(report)};
   report.suspects =
       FindSuspects(profile, report.table, report.frames.get(), WorkClock(profile, report.end_ns), trend, limits);
+  report.suppressed = std::erase_if(report.suspects, [&](const Suspect& suspect) {
+    const std::vector<uint32_t> stack = report.frames->Stack(report.table.sites[suspect.site].node);
+    return suppressions.Match(*report.frames, stack);
+  });
   report.blind_spots = BlindSpots(report);
   report.verdict = Decide(report);
   return report;

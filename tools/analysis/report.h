@@ -7,8 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "tools/analysis/baseline.h"
 #include "tools/analysis/memory.h"
 #include "tools/analysis/sites.h"
+#include "tools/analysis/suppressions.h"
 #include "tools/analysis/suspects.h"
 #include "tools/reader/inputs.h"
 #include "tools/reader/profile.h"
@@ -20,6 +22,14 @@ struct TimelineEntry {
   double t;  // seconds since the start of the process
   Bytes usage_bytes;
   Bytes live_bytes;
+};
+
+// A snapshot of the process that the report knows of.
+struct StateMark {
+  double t;             // as in TimelineEntry
+  std::string trigger;  // as in Report::trigger
+  std::optional<uint32_t> percent;
+  std::string file;
 };
 
 // A snapshot that says where the memory was, for a process that is no more.
@@ -47,10 +57,13 @@ struct Report {
   uint64_t end_ns = 0;      // of what the report knows
   SiteTable table;
   std::vector<Suspect> suspects;
+  size_t suppressed = 0;  // suspects that the user has excused
+  std::optional<Baseline> baseline;
   MemoryBridge memory;
   std::optional<MemoryMoment> memory_moment;  // whose `memory` is; nothing: of the newest state itself
   CgroupFacts cgroup;
   std::vector<TimelineEntry> timeline;  // of all states
+  std::vector<StateMark> snapshots;     // of all states, oldest first; the reported one last if it is a snapshot
   Verdict verdict;
   std::vector<std::string> blind_spots;  // what could not be seen, a sentence each
 
@@ -59,7 +72,8 @@ struct Report {
 };
 
 // `states` as from GroupByProcess, not empty; `symbolizer` must outlive the report; `proc` says who runs.
-Report BuildReport(ProcessStates states, Symbolizer* symbolizer, const std::string& proc = "/proc");
+Report BuildReport(ProcessStates states, Symbolizer* symbolizer, const std::string& proc = "/proc",
+                   const Suppressions& suppressions = {});
 
 // Decides from what the rest of the report holds.
 Verdict Decide(const Report& report);

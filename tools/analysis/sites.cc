@@ -113,6 +113,13 @@ SiteTable BuildSites(const Profile& profile) {
   return table;
 }
 
+void ResolveStacks(const SiteTable& table, FrameTable* frames) {
+  std::vector<uint32_t> nodes;
+  nodes.reserve(table.sites.size());
+  for (const Site& site : table.sites) nodes.push_back(site.node);
+  frames->ResolveAll(nodes);
+}
+
 std::vector<SiteHistory> BuildHistories(const Profile& profile, const SiteTable& table, const SiteGroups& groups,
                                         size_t count) {
   std::vector<SiteHistory> histories(count);

@@ -33,6 +33,10 @@ inline constexpr uint32_t kNoSite = 0xffffffff;
 
 SiteTable BuildSites(const Profile& profile);
 
+// Names the stacks of all sites, which is faster together than one by one.
+class FrameTable;
+void ResolveStacks(const SiteTable& table, FrameTable* frames);
+
 // Which site counts for which group: indexed as SiteTable::sites, kNoGroup where for none.
 using SiteGroups = std::vector<uint32_t>;
 inline constexpr uint32_t kNoGroup = 0xffffffff;

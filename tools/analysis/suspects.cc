@@ -63,20 +63,12 @@ class Investigation {
     const Candidates stacks = GatherByStack(table_, frames_, Threshold(limits_) / kMostEqualStacks);
     const std::vector<uint32_t> innocent = Examine(stacks);
     Examine(GatherByFunction(table_, frames_, stacks, innocent));
-    std::sort(found_.begin(), found_.end(),
-              [](const Found& a, const Found& b) { return RankedBefore(a.suspect, b.suspect); });
+    std::sort(found_.begin(), found_.end(), RankedBefore);
     AddAges();
-    std::vector<Suspect> suspects;
-    for (Found& found : found_) suspects.push_back(std::move(found.suspect));
-    return suspects;
+    return std::move(found_);
   }
 
  private:
-  struct Found {
-    Suspect suspect;
-    std::vector<uint32_t> sites;
-  };
-
   static bool RankedBefore(const Suspect& a, const Suspect& b) {
     if (a.kind != b.kind) return a.kind < b.kind;
     return a.survival.score != b.survival.score ? a.survival.score > b.survival.score : a.site < b.site;
@@ -102,17 +94,19 @@ class Investigation {
     Suspect suspect;
     suspect.id = SuspectId(candidate.name_hash);
     suspect.site = candidate.sites.front();
+    suspect.sites = candidate.sites;
     suspect.paths = CountPaths(candidate);
     suspect.live_bytes = candidate.live_bytes;
     suspect.live_allocations = candidate.live_allocations;
     suspect.kind = kind;
     suspect.survival = survival;
     const Evidence evidence = CompareWithOlder(candidate);
+    if (!evidence.points.empty()) suspect.older.assign(evidence.points.begin(), evidence.points.end() - 1);
     suspect.confidence = ConfidenceOf(survival, evidence);
     if (const auto rate = clock_.BytesPerSecond(survival.window_begin))
       suspect.growth_bytes_per_s = *rate * survival.growth;
     suspect.why = Explain(suspect, profile_.work_bytes, limits_, evidence);
-    found_.push_back({std::move(suspect), candidate.sites});
+    found_.push_back(std::move(suspect));
   }
 
   uint32_t CountPaths(const Candidate& candidate) const {
@@ -166,8 +160,8 @@ class Investigation {
     for (size_t i = 0; i < found_.size(); ++i) {
       std::sort(ages[i].begin(), ages[i].end(),
                 [](const AgedBytes& a, const AgedBytes& b) { return a.age_work_bytes < b.age_work_bytes; });
-      found_[i].suspect.age_p50_s = AgeQuantile(ages[i], 0.5, profile_.work_bytes, clock_);
-      found_[i].suspect.age_p90_s = AgeQuantile(ages[i], 0.9, profile_.work_bytes, clock_);
+      found_[i].age_p50_s = AgeQuantile(ages[i], 0.5, profile_.work_bytes, clock_);
+      found_[i].age_p90_s = AgeQuantile(ages[i], 0.9, profile_.work_bytes, clock_);
     }
   }
 
@@ -177,7 +171,7 @@ class Investigation {
   const WorkClock& clock_;
   const SiteTrend& trend_;
   const SuspectLimits& limits_;
-  std::vector<Found> found_;
+  std::vector<Suspect> found_;
 };
 
 // How deep two stacks agree, seen from their outermost frames.

@@ -24,10 +24,11 @@ std::string_view Name(Confidence confidence);
 
 // The sites whose stacks read the same, taken together; or those of one function that is called by many paths.
 struct Suspect {
-  std::string id;           // as from SuspectId
-  uint32_t site = 0;        // index into SiteTable::sites: the largest of them
-  uint32_t paths = 1;       // call paths that read differently
-  uint64_t live_bytes = 0;  // of all of them
+  std::string id;               // as from SuspectId
+  uint32_t site = 0;            // index into SiteTable::sites: the largest of them
+  std::vector<uint32_t> sites;  // all of them
+  uint32_t paths = 1;           // call paths that read differently
+  uint64_t live_bytes = 0;      // of all of them
   uint64_t live_allocations = 0;
   SuspectKind kind = SuspectKind::kGrowing;
   Confidence confidence = Confidence::kPossible;
@@ -35,6 +36,7 @@ struct Suspect {
   std::optional<double> growth_bytes_per_s;
   std::optional<double> age_p50_s;  // of its live bytes
   std::optional<double> age_p90_s;
+  std::vector<TrendPoint> older;     // live bytes in each older state of the process, oldest first
   std::vector<std::string> related;  // ids of suspects whose call paths begin with the same functions of the program
   std::string why;                   // a sentence or two, with numbers
 };

@@ -12,49 +12,45 @@ namespace {
 // Semicolons separate frames, a newline ends the stack.
 std::string Escaped(std::string name) {
   std::replace(name.begin(), name.end(), ';', ':');
-  std::replace(name.begin(), name.end(), '\n', ' ');
+  std::replace_if(
+      name.begin(), name.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
   return name;
+}
+
+struct Weights {
+  uint64_t before = 0;
+  uint64_t now = 0;
+};
+using Lines = std::map<std::string, Weights>;
+
+void AddSites(const SiteTable& table, FrameTable* frames, Metric metric, uint64_t Weights::*weight, Lines* lines) {
+  ResolveStacks(table, frames);
+  for (const Site& site : table.sites) {
+    const uint64_t amount = WeightOf(site, metric);
+    if (amount == 0) continue;
+    const std::vector<uint32_t> stack = frames->Stack(site.node);
+    std::string line;
+    for (auto index = stack.rbegin(); index != stack.rend(); ++index) {
+      if (!line.empty()) line += ';';
+      line += Escaped(FrameName(frames->frame(*index)));
+    }
+    uint64_t& sum = (*lines)[line.empty() ? "(unknown)" : line].*weight;
+    sum = SaturatingAdd(sum, amount);
+  }
 }
 
 }  // namespace
 
-std::optional<Metric> ParseMetric(std::string_view name) {
-  if (name == "live") return Metric::kLive;
-  if (name == "allocated") return Metric::kAllocated;
-  if (name == "peak") return Metric::kPeak;
-  if (name == "temporary") return Metric::kTemporary;
-  return std::nullopt;
-}
-
-uint64_t WeightOf(const Site& site, Metric metric) {
-  switch (metric) {
-    case Metric::kLive:
-      return site.live_bytes;
-    case Metric::kAllocated:
-      return site.allocated_bytes;
-    case Metric::kPeak:
-      return site.peak_bytes;
-    case Metric::kTemporary:
-      return site.temporary_allocations;
-  }
-  return 0;
-}
-
 void WriteFolded(const Report& report, Metric metric, std::ostream* out) {
-  std::map<std::string, uint64_t> lines;
-  for (const Site& site : report.table.sites) {
-    const uint64_t weight = WeightOf(site, metric);
-    if (weight == 0) continue;
-    const std::vector<uint32_t> stack = report.frames->Stack(site.node);
-    std::string line;
-    for (auto index = stack.rbegin(); index != stack.rend(); ++index) {
-      if (!line.empty()) line += ';';
-      line += Escaped(FrameName(report.frames->frame(*index)));
-    }
-    uint64_t& sum = lines[line.empty() ? "(unknown)" : line];
-    sum = SaturatingAdd(sum, weight);
+  Lines lines;
+  AddSites(report.table, report.frames.get(), metric, &Weights::now, &lines);
+  if (report.baseline)
+    AddSites(report.baseline->table, report.baseline->frames.get(), metric, &Weights::before, &lines);
+  for (const auto& [line, weights] : lines) {
+    *out << line << ' ';
+    if (report.baseline) *out << weights.before << ' ';
+    *out << weights.now << '\n';
   }
-  for (const auto& [line, weight] : lines) *out << line << ' ' << weight << '\n';
 }
 
 }  // namespace memtrace::tools

@@ -2,20 +2,15 @@
 #ifndef MEMTRACE_TOOLS_RENDER_FOLDED_H_
 #define MEMTRACE_TOOLS_RENDER_FOLDED_H_
 
-#include <optional>
 #include <ostream>
-#include <string_view>
 
 #include "tools/analysis/report.h"
+#include "tools/render/metric.h"
 
 namespace memtrace::tools {
 
-// Live, allocated and peak weigh bytes, temporary counts allocations.
-enum class Metric { kLive, kAllocated, kPeak, kTemporary };
-std::optional<Metric> ParseMetric(std::string_view name);
-uint64_t WeightOf(const Site& site, Metric metric);
-
-// Sites of weight 0 are left out; equal lines are added up; sorted by text.
+// Sites of weight 0 are left out; equal lines are added up; sorted by text. With a baseline two weights, before and now
+// (as difffolded.pl of the FlameGraph tools has them).
 void WriteFolded(const Report& report, Metric metric, std::ostream* out);
 
 }  // namespace memtrace::tools

@@ -45,14 +45,15 @@ void WriteWithStack(const Json& object, uint32_t node, StackWriter* stacks, std:
   *out << text << '}';
 }
 
+void AppendDifference(const Baseline& baseline, size_t site, std::string* text) {
+  *text += "\"baseline\":" + Dump(DifferenceJson(baseline.sites[site], baseline.follows_blocks)) + ',';
+}
+
 // There may be hundreds of thousands, of tens of kilobytes each: text is made in place, and not kept.
 void WriteSites(const Report& report, StackWriter* stacks, std::ostream* out) {
   constexpr size_t kFlushBytes = size_t{1} << 20;
   const std::vector<Site>& sites = report.table.sites;
-  std::vector<uint32_t> nodes;
-  nodes.reserve(sites.size());
-  for (const Site& site : sites) nodes.push_back(site.node);
-  report.frames->ResolveAll(nodes);
+  ResolveStacks(report.table, report.frames.get());
   ProgressStage progress("writing sites", sites.size());
   std::string text = "\"sites\":[";
   for (size_t i = 0; i < sites.size(); ++i) {
@@ -60,10 +61,12 @@ void WriteSites(const Report& report, StackWriter* stacks, std::ostream* out) {
     fmt::format_to(
         std::back_inserter(text),
         "{}{{\"id\":\"{}\",\"allocations\":{},\"allocated_bytes\":{},\"live_allocations\":{},\"live_bytes\":{},"
-        "\"live_bytes_ci95\":[{},{}],\"peak_bytes\":{},\"temporary_allocations\":{},\"stack\":",
+        "\"live_bytes_ci95\":[{},{}],\"peak_bytes\":{},\"temporary_allocations\":{},",
         i > 0 ? ",\n" : "", SiteId(site), site.allocations, site.allocated_bytes, site.live_allocations,
         site.live_bytes, site.live_bytes_ci95.low, site.live_bytes_ci95.high, site.peak_bytes,
         site.temporary_allocations);
+    if (report.baseline) AppendDifference(*report.baseline, i, &text);
+    text += "\"stack\":";
     stacks->Append(site.node, &text);
     text += '}';
     progress.Advance();
@@ -84,6 +87,23 @@ void WriteSuspects(const Report& report, StackWriter* stacks, std::ostream* out)
   *out << "],\n";
 }
 
+// "gone": the sites of the baseline that the report does not have any more.
+void WriteBaseline(const Report& report, std::ostream* out) {
+  const Baseline& baseline = *report.baseline;
+  std::string head = Dump(BaselineJson(report));
+  head.pop_back();
+  *out << "\"baseline\":" << head << ",\"gone\":[";
+  StackWriter stacks(baseline.frames.get());
+  for (size_t i = 0; i < baseline.gone.size(); ++i) {
+    const Site& site = baseline.table.sites[baseline.gone[i]];
+    Json object = {{"id", SiteId(site)}};
+    object.update(DifferenceJson(baseline.of_gone[i], baseline.follows_blocks));
+    if (i > 0) *out << ",\n";
+    WriteWithStack(object, site.node, &stacks, out);
+  }
+  *out << "]},\n";
+}
+
 // All members of a report but "schema" and "others", without the braces.
 void WriteMembers(const Report& report, std::ostream* out) {
   StackWriter stacks(report.frames.get());
@@ -95,6 +115,7 @@ void WriteMembers(const Report& report, std::ostream* out) {
   member("totals", TotalsJson(report.profile->totals));
   WriteSites(report, &stacks, out);
   WriteSuspects(report, &stacks, out);
+  if (report.baseline) WriteBaseline(report, out);
   member("memory", MemoryJson(report));
   Json cgroup = CgroupJson(report.cgroup);
   cgroup["timeline"] = TimelineJson(report);

@@ -134,6 +134,33 @@ Json LossesJson(const Losses& losses) {
   return list;
 }
 
+Json DifferenceJson(const SiteDifference& difference, bool follows_blocks) {
+  const auto known = [follows_blocks](uint64_t value) { return follows_blocks ? Json(value) : Json(nullptr); };
+  return {{"before_bytes", difference.before.bytes},
+          {"before_allocations", difference.before.blocks},
+          {"difference_bytes", difference.bytes()},
+          {"difference_allocations", difference.blocks()},
+          {"new_bytes", known(difference.fresh.bytes)},
+          {"new_allocations", known(difference.fresh.blocks)},
+          {"freed_bytes", known(difference.freed.bytes)},
+          {"freed_allocations", known(difference.freed.blocks)},
+          {"survived_bytes", known(difference.survived.bytes)},
+          {"survived_allocations", known(difference.survived.blocks)}};
+}
+
+Json BaselineJson(const Report& report) {
+  const Baseline& baseline = *report.baseline;
+  const format::Header& header = baseline.profile->header;
+  const uint64_t end_ns = header.end_ns != 0 ? header.end_ns : header.last_event_ns;
+  Json json = {{"file", baseline.profile->file_name},
+               {"pid", header.pid},
+               {"time", end_ns != 0 ? Json(FormatUtc(end_ns)) : Json(nullptr)},
+               {"same_process", baseline.follows_blocks},
+               {"sites_gone", baseline.gone.size()}};
+  json.update(DifferenceJson(baseline.total, baseline.follows_blocks));
+  return json;
+}
+
 Json SuspectJson(const Report& report, size_t index) {
   const Suspect& suspect = report.suspects[index];
   return {{"id", suspect.id},

@@ -37,6 +37,10 @@ Json TimelineJson(const Report& report);
 Json OomJson(const Report& report);
 Json VerdictJson(const Verdict& verdict);
 Json LossesJson(const Losses& losses);
+// What became of the baseline's live memory; requires report.baseline. "sites" is left out.
+Json BaselineJson(const Report& report);
+// `follows_blocks`: see Baseline.
+Json DifferenceJson(const SiteDifference& difference, bool follows_blocks);
 // A suspect without its stack.
 Json SuspectJson(const Report& report, size_t index);
 

@@ -14,6 +14,7 @@ namespace memtrace::tools {
 struct TextOptions {
   size_t top = 10;  // suspects, sites and processes to print, 0: all
   bool colour = false;
+  bool utf8 = true;  // else ASCII alone
 };
 
 // The first report in full, a line for each of the others. The same input gives the same text.

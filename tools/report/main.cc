@@ -1,8 +1,10 @@
 // memtrace-report: reads recordings and says where the memory is.
+#include <langinfo.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <clocale>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -12,7 +14,12 @@
 #include "tools/analysis/report.h"
 #include "tools/reader/decode.h"
 #include "tools/reader/inputs.h"
+#include "tools/render/folded.h"
+#include "tools/render/html.h"
+#include "tools/render/jeprof.h"
 #include "tools/render/json.h"
+#include "tools/render/pprof.h"
+#include "tools/render/speedscope.h"
 #include "tools/render/text.h"
 #include "tools/report/crash.h"
 #include "tools/report/exit_status.h"
@@ -53,10 +60,11 @@ Inputs ReadInputs(const std::vector<std::string>& paths) {
   return inputs;
 }
 
-std::vector<Report> MakeReports(std::vector<Profile> profiles, Symbolizer* symbolizer) {
+std::vector<Report> MakeReports(std::vector<Profile> profiles, const Suppressions& suppressions,
+                                Symbolizer* symbolizer) {
   std::vector<Report> reports;
   for (ProcessStates& states : GroupByProcess(std::move(profiles)))
-    reports.push_back(BuildReport(std::move(states), symbolizer));
+    reports.push_back(BuildReport(std::move(states), symbolizer, "/proc", suppressions));
   std::stable_sort(reports.begin(), reports.end(), [](const Report& a, const Report& b) {
     return a.profile->totals.live_bytes > b.profile->totals.live_bytes;
   });
@@ -80,19 +88,69 @@ bool Deliver(const std::string& file, const std::function<void(std::ostream*)>& 
   return false;
 }
 
+// Of several processes the one that is reported, else one of the same executable, else the first; its newest state.
+Profile ChooseBaseline(std::vector<Profile> profiles, const Report& report) {
+  std::vector<ProcessStates> processes = GroupByProcess(std::move(profiles));
+  const auto likeness = [&report](const ProcessStates& states) {
+    const format::Header& a = states.back().header;
+    const format::Header& b = report.profile->header;
+    if (a.pid == b.pid && a.process_start_ticks == b.process_start_ticks) return 2;
+    const auto exe = [](const Profile& profile) { return profile.BlobOr(format::BlobKind::kExecutable, ""); };
+    return exe(states.back()) == exe(*report.profile) ? 1 : 0;
+  };
+  const auto best = std::max_element(processes.begin(), processes.end(),
+                                     [&](const auto& a, const auto& b) { return likeness(a) < likeness(b); });
+  return std::move(best->back());
+}
+
+// Adds the baseline to the first report. False, having said why, if there is none.
+bool AddBaseline(const std::string& path, Symbolizer* symbolizer, std::vector<Report>* reports) {
+  if (path.empty()) return true;
+  Inputs inputs = ReadInputs({path});
+  if (inputs.profiles.empty()) return false;
+  Report& report = reports->front();
+  report.baseline = Compare(ChooseBaseline(std::move(inputs.profiles), report), *report.profile, report.table,
+                            report.frames.get(), symbolizer);
+  return true;
+}
+
+TextOptions TextOptionsFor(const Options& options, const std::string& file) {
+  TextOptions text{.top = options.top};
+  const char* no_colour = std::getenv("NO_COLOR");  // https://no-color.org: any value that is not empty
+  text.colour = file.empty() && isatty(STDOUT_FILENO) == 1 && (no_colour == nullptr || *no_colour == '\0');
+  text.utf8 = std::strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+  return text;
+}
+
+void WriteOutput(Output output, const Options& options, const std::vector<Report>& reports,
+                 const Symbolizer& symbolizer, std::ostream* out) {
+  const std::string& file = *options.outputs[static_cast<size_t>(output)];
+  switch (output) {
+    case Output::kText:
+      return WriteText(reports, TextOptionsFor(options, file), out);
+    case Output::kJson:
+      // Names are resolved on the way, and that is when their warnings come up.
+      return WriteJson(reports, symbolizer.warnings(), out);
+    case Output::kHtml:
+      return WriteHtml(reports, options.metric, out);
+    case Output::kFolded:
+      return WriteFolded(reports[0], options.metric, out);
+    case Output::kPprof:
+      return WritePprof(reports[0], options.metric, out);
+    case Output::kSpeedscope:
+      return WriteSpeedscope(reports[0], options.metric, out);
+    case Output::kJeprof:
+      return WriteJeprof(reports[0], out);
+  }
+}
+
 bool DeliverAll(const Options& options, const std::vector<Report>& reports, const Symbolizer& symbolizer) {
   bool delivered = true;
-  if (options.json) {
-    // Names are resolved on the way, and that is when their warnings come up.
-    delivered &= Deliver(*options.json, [&](std::ostream* out) { WriteJson(reports, symbolizer.warnings(), out); });
-  }
-  if (options.folded) {
-    delivered &= Deliver(*options.folded, [&](std::ostream* out) { WriteFolded(reports[0], options.metric, out); });
-  }
-  if (!options.json && !options.folded) {
-    const char* no_colour = std::getenv("NO_COLOR");  // https://no-color.org: any value that is not empty
-    const bool colour = isatty(STDOUT_FILENO) == 1 && (no_colour == nullptr || *no_colour == '\0');
-    delivered &= Deliver("", [&](std::ostream* out) { WriteText(reports, {options.top, colour}, out); });
+  for (const OutputKind& kind : kOutputs) {
+    const OutputFile& file = options.outputs[static_cast<size_t>(kind.output)];
+    if (!file) continue;
+    delivered &=
+        Deliver(*file, [&](std::ostream* out) { WriteOutput(kind.output, options, reports, symbolizer, out); });
   }
   return delivered;
 }
@@ -111,10 +169,20 @@ bool ConditionHolds(FailOn condition, const std::vector<Report>& reports) {
 }
 
 int Run(const Options& options) {
+  Suppressions suppressions;
+  if (!options.suppressions.empty()) {
+    Result<Suppressions> read = Suppressions::Read(options.suppressions);
+    if (!read.ok()) {
+      Complain(read.error().Text());
+      return kExitUsage;
+    }
+    suppressions = std::move(read).value();
+  }
   Inputs inputs = ReadInputs(options.paths);
   if (inputs.profiles.empty()) return kExitNoReport;
   Symbolizer symbolizer(options.symbols);
-  const std::vector<Report> reports = MakeReports(std::move(inputs.profiles), &symbolizer);
+  std::vector<Report> reports = MakeReports(std::move(inputs.profiles), suppressions, &symbolizer);
+  if (!AddBaseline(options.baseline, &symbolizer, &reports)) return kExitNoReport;
   const bool delivered = DeliverAll(options, reports, symbolizer);
   for (const std::string& warning : symbolizer.warnings()) Complain("warning: " + warning);
   if (!delivered) return kExitNoReport;
@@ -130,6 +198,7 @@ int Run(const Options& options) {
 
 int main(int argc, char** argv) {
   memtrace::tools::InstallCrashHandler();
+  std::setlocale(LC_CTYPE, "");
   memtrace::tools::Options options;
   if (const std::optional<int> status = memtrace::tools::ParseOptions(argc, argv, &options)) return *status;
   return memtrace::tools::Run(options);

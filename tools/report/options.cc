@@ -1,8 +1,12 @@
 #include "tools/report/options.h"
 
+#include <fmt/format.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdlib>
+#include <iostream>
 #include <map>
 #include <string_view>
 
@@ -23,28 +27,37 @@ constexpr char kFooter[] =
 // "--json" and "--json=FILE", but never "--json FILE": that FILE is a PATH. CLI11 would take the next word
 // for an option with an optional value, so the value is cut off before it parses.
 std::vector<std::string> TakeOutputs(int argc, char** argv, Options* options) {
-  struct Output {
-    std::string_view name;
-    OutputFile* file;
-  };
-  const Output outputs[] = {{"--json", &options->json}, {"--folded", &options->folded}};
   std::vector<std::string> rest;
   bool only_paths = false;
   for (int i = 1; i < argc; ++i) {
     const std::string_view word = argv[i];
     only_paths = only_paths || word == "--";
-    bool taken = false;
-    for (const Output& output : outputs) {
-      const bool plain = word == output.name;
-      const bool with_file =
-          word.starts_with(output.name) && word.size() > output.name.size() && word[output.name.size()] == '=';
-      if (only_paths || (!plain && !with_file)) continue;
-      *output.file = plain ? "" : word.substr(output.name.size() + 1);
-      taken = true;
+    const std::string_view flag = word.substr(0, word.find('='));
+    const auto known = std::find_if(std::begin(kOutputs), std::end(kOutputs),
+                                    [&](const OutputKind& kind) { return !only_paths && flag == kind.flag; });
+    if (known == std::end(kOutputs)) {
+      rest.emplace_back(word);
+    } else {
+      options->outputs[static_cast<size_t>(known - kOutputs)] = word.substr(std::min(flag.size() + 1, word.size()));
     }
-    if (!taken) rest.emplace_back(word);
   }
   return rest;
+}
+
+// What is wrong with the outputs together; empty if nothing is.
+std::string OutputsProblem(const Options& options) {
+  const OutputKind* on_standard_output = nullptr;
+  for (const OutputKind& kind : kOutputs) {
+    const OutputFile& file = options.outputs[static_cast<size_t>(kind.output)];
+    if (!file || !file->empty()) continue;
+    if (on_standard_output != nullptr)
+      return fmt::format("{} and {} both go to standard output: give one of them a file, as in {}=FILE",
+                         on_standard_output->flag, kind.flag, kind.flag);
+    if (kind.binary && isatty(STDOUT_FILENO) == 1)
+      return fmt::format("{} is nothing for a terminal: write {}=FILE", kind.flag, kind.flag);
+    on_standard_output = &kind;
+  }
+  return {};
 }
 
 }  // namespace
@@ -56,15 +69,14 @@ std::optional<int> ParseOptions(int argc, char** argv, Options* options) {
   app.add_option("PATH", options->paths, "Recordings, snapshots, directories, or -")->required();
   // For --help only, see TakeOutputs.
   bool taken = false;
-  app.add_flag("--json", taken, "The report as JSON, to standard output or --json=FILE");
-  app.add_flag("--folded", taken, "Folded stacks for flame graphs, to standard output or --folded=FILE");
+  for (const OutputKind& kind : kOutputs) app.add_flag(kind.flag, taken, kind.help)->group("Outputs, each [=FILE]");
+  app.add_option("--baseline", options->baseline, "Report the difference from this snapshot")->type_name("PATH");
   app.add_option("--top", options->top, "How many suspects and sites to print, 0 for all")->capture_default_str();
-  const std::map<std::string, Metric> metrics = {{"live", Metric::kLive},
-                                                 {"allocated", Metric::kAllocated},
-                                                 {"peak", Metric::kPeak},
-                                                 {"temporary", Metric::kTemporary}};
-  app.add_option("--metric", options->metric,
-                 "What folded stacks weigh: live, allocated, peak (bytes), temporary (blocks)")
+  std::map<std::string, Metric> metrics;
+  for (const MetricName& known : kMetricNames) metrics.emplace(known.name, known.metric);
+  app.add_option(
+         "--metric", options->metric,
+         "What folded stacks, profiles and the flame graph weigh: live, allocated, peak (bytes), temporary (blocks)")
       ->transform(CLI::CheckedTransformer(metrics).description(""))
       ->type_name("METRIC");
   app.add_option("--sysroot", options->symbols.sysroot, "Where the target's binaries are")->type_name("DIR");
@@ -75,6 +87,9 @@ std::optional<int> ParseOptions(int argc, char** argv, Options* options) {
   app.add_flag("--no-cache", no_cache, "Neither read nor keep resolved names in XDG_CACHE_HOME/memtrace");
   bool no_symbols = false;
   app.add_flag("--no-symbols", no_symbols, "Print module+offset instead of names");
+  app.add_option("--suppressions", options->suppressions,
+                 "Suspects to pass over: lines leak:PATTERN, as LeakSanitizer has")
+      ->type_name("FILE");
   const std::map<std::string, FailOn> conditions = {{"suspect", FailOn::kSuspect}, {"oom", FailOn::kOom}};
   app.add_option("--fail-on", options->fail_on, "Exit 4 when the report has a suspect, or an oom kill")
       ->transform(CLI::CheckedTransformer(conditions).description(""))
@@ -88,6 +103,13 @@ std::optional<int> ParseOptions(int argc, char** argv, Options* options) {
     const int status = app.exit(error);
     return status == 0 ? kExitOk : kExitUsage;
   }
+  if (const std::string problem = OutputsProblem(*options); !problem.empty()) {
+    std::cerr << "memtrace-report: " << problem << '\n';
+    return kExitUsage;
+  }
+  const bool any =
+      std::any_of(options->outputs.begin(), options->outputs.end(), [](const OutputFile& f) { return f.has_value(); });
+  if (!any) options->outputs[static_cast<size_t>(Output::kText)] = "";
   options->symbols.enabled = !no_symbols;
   if (!no_cache) options->symbols.cache_dir = DefaultCacheDirectory();
   const char* servers = std::getenv("DEBUGINFOD_URLS");

@@ -2,24 +2,44 @@
 #ifndef MEMTRACE_TOOLS_REPORT_OPTIONS_H_
 #define MEMTRACE_TOOLS_REPORT_OPTIONS_H_
 
+#include <array>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "tools/render/folded.h"
+#include "tools/render/metric.h"
 #include "tools/symbols/symbolizer.h"
 
 namespace memtrace::tools {
 
 enum class FailOn { kNothing, kSuspect, kOom };
 
+enum class Output { kText, kJson, kHtml, kFolded, kPprof, kSpeedscope, kJeprof };
+
+struct OutputKind {
+  Output output;
+  const char* flag;
+  const char* help;
+  bool binary = false;  // nothing for a terminal
+};
+inline constexpr OutputKind kOutputs[] = {
+    {Output::kText, "--text", "The report as text, which is what comes without any output option"},
+    {Output::kJson, "--json", "The report as JSON"},
+    {Output::kHtml, "--html", "The report as a page for a browser, in one file without links"},
+    {Output::kFolded, "--folded", "Folded stacks for flame graph tools"},
+    {Output::kPprof, "--pprof", "A profile for pprof (profile.proto, gzip)", true},
+    {Output::kSpeedscope, "--speedscope", "A profile for speedscope"},
+    {Output::kJeprof, "--jeprof", "A heap profile as jemalloc writes it, for jeprof"},
+};
+
 // Where an output goes: nothing if it was not asked for, "" for standard output.
 using OutputFile = std::optional<std::string>;
 
 struct Options {
   std::vector<std::string> paths;
-  OutputFile json;
-  OutputFile folded;
+  std::array<OutputFile, std::size(kOutputs)> outputs;  // in the order of kOutputs
+  std::string baseline;                                 // empty: none
+  std::string suppressions;                             // empty: none
   size_t top = 10;
   Metric metric = Metric::kLive;
   SymbolOptions symbols;
