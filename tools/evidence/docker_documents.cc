@@ -11,14 +11,14 @@ namespace memtrace::tools {
 namespace {
 
 // 0 and below are docker's word for "none was set".
-Number LimitAt(const Json& object, std::initializer_list<std::string_view> path) {
-  const Json& value = Member(object, path);
+Number LimitAt(const JsonValue& object, std::initializer_list<std::string_view> path) {
+  const JsonValue& value = Member(object, path);
   if (!value.is_number_integer()) return std::nullopt;
   if (!value.is_number_unsigned() || value.get<uint64_t>() == 0) return kNoLimit;
   return value.get<uint64_t>();
 }
 
-void TakeLimits(const Json& host_config, Limits* limits) {
+void TakeLimits(const JsonValue& host_config, Limits* limits) {
   limits->memory_bytes = LimitAt(host_config, {"Memory"});
   limits->memory_swap_bytes = LimitAt(host_config, {"MemorySwap"});
   const Number reservation = NumberAt(host_config, {"MemoryReservation"});
@@ -27,11 +27,11 @@ void TakeLimits(const Json& host_config, Limits* limits) {
   limits->oom_kill_disable = BoolAt(host_config, {"OomKillDisable"});
 }
 
-bool IsState(const Json& state) {
+bool IsState(const JsonValue& state) {
   return state.is_object() && (state.contains("OOMKilled") || state.contains("ExitCode"));
 }
 
-void TakeState(const Json& state, ContainerState* container) {
+void TakeState(const JsonValue& state, ContainerState* container) {
   container->status = TextAt(state, {"Status"});
   container->running = BoolAt(state, {"Running"});
   container->oom_killed = BoolAt(state, {"OOMKilled"});
@@ -48,7 +48,7 @@ void Add(ContainerState state, const DocumentReader& to) {
 }
 
 // {"ID": "...", "State": "exited", "Status": "Exited (137) 2 hours ago"} of `docker ps --format json`
-bool TakePs(const Json& document, const DocumentReader& to) {
+bool TakePs(const JsonValue& document, const DocumentReader& to) {
   const std::string status = TextAt(document, {"Status"});
   const auto code = Between(status, "Exited (", ")");
   if (!document.contains("Image") || !code) return false;
@@ -67,7 +67,7 @@ bool TakePs(const Json& document, const DocumentReader& to) {
 
 }  // namespace
 
-bool TakeDockerInspect(const Json& document, const DocumentReader& to) {
+bool TakeDockerInspect(const JsonValue& document, const DocumentReader& to) {
   if (!document.is_object()) return false;
   ContainerState container;
   if (IsState(document)) {
@@ -76,7 +76,7 @@ bool TakeDockerInspect(const Json& document, const DocumentReader& to) {
     Add(std::move(container), to);
     return true;
   }
-  const Json& state = Member(document, {"State"});
+  const JsonValue& state = Member(document, {"State"});
   if (!IsState(state)) return TakePs(document, to);
   container.id = TextAt(document, {"Id"});
   container.place = to.places->Find(container.id, "OOMKilled");
@@ -93,7 +93,7 @@ bool TakeDockerInspect(const Json& document, const DocumentReader& to) {
   return true;
 }
 
-bool TakeRuntimeEvent(const Json& document, const DocumentReader& to) {
+bool TakeRuntimeEvent(const JsonValue& document, const DocumentReader& to) {
   if (!document.is_object()) return false;
   const bool docker = document.contains("Action") && document.contains("Actor");
   const bool podman = document.contains("Type") && document.contains("Status") && document.contains("ID");
@@ -103,7 +103,7 @@ bool TakeRuntimeEvent(const Json& document, const DocumentReader& to) {
   event.type = docker || podman ? TextAt(document, {"Type"}) : "container";
   event.action = docker ? TextAt(document, {"Action"}) : TextAt(document, {podman ? "Status" : "status"});
   event.id = docker ? TextAt(document, {"Actor", "ID"}) : TextAt(document, {podman ? "ID" : "id"});
-  const Json& attributes = docker ? Member(document, {"Actor", "Attributes"}) : Member(document, {"Attributes"});
+  const JsonValue& attributes = docker ? Member(document, {"Actor", "Attributes"}) : Member(document, {"Attributes"});
   event.name = podman ? TextAt(document, {"Name"}) : TextAt(attributes, {"name"});
   event.image = podman ? TextAt(document, {"Image"}) : TextAt(attributes, {"image"});
   if (event.image.empty()) event.image = TextAt(document, {"from"});
@@ -119,11 +119,11 @@ bool TakeRuntimeEvent(const Json& document, const DocumentReader& to) {
   return true;
 }
 
-bool TakeStats(const Json& document, const DocumentReader& to) {
+bool TakeStats(const JsonValue& document, const DocumentReader& to) {
   if (!document.is_object()) return false;
   Sample sample;
   sample.place = to.places->Find("", "");
-  const Json& api = Member(document, {"memory_stats"});
+  const JsonValue& api = Member(document, {"memory_stats"});
   if (api.is_object() && api.contains("usage")) {
     sample.memory_bytes = NumberAt(api, {"usage"});
     sample.limit_bytes = NumberAt(api, {"limit"});
@@ -148,11 +148,11 @@ bool TakeStats(const Json& document, const DocumentReader& to) {
   return true;
 }
 
-bool TakeCompose(const Json& document, const DocumentReader& to) {
-  const Json& services = Member(document, {"services"});
+bool TakeCompose(const JsonValue& document, const DocumentReader& to) {
+  const JsonValue& services = Member(document, {"services"});
   if (!services.is_object()) return false;
-  const auto size_at = [](const Json& object, std::initializer_list<std::string_view> path) -> Number {
-    const Json& value = Member(object, path);
+  const auto size_at = [](const JsonValue& object, std::initializer_list<std::string_view> path) -> Number {
+    const JsonValue& value = Member(object, path);
     return value.is_string() ? ParseSize(value.get_ref<const std::string&>(), UnitStyle::kRam) : NumberAt(object, path);
   };
   for (const auto& [name, service] : services.items()) {

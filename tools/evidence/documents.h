@@ -13,15 +13,15 @@ struct DocumentReader {
 };
 
 // Each returns false for a document of another kind.
-bool TakeDockerInspect(const Json& document, const DocumentReader& to);  // also podman's, one State, `docker ps`
-bool TakeRuntimeEvent(const Json& document, const DocumentReader& to);   // docker and podman events
-bool TakeStats(const Json& document, const DocumentReader& to);          // docker and podman stats, Docker's API
-bool TakeCriInspect(const Json& document, const DocumentReader& to);     // crictl inspect and ps, ctr container info
-bool TakeKubernetes(const Json& document, const DocumentReader& to);     // pods, events, lists, workloads
-bool TakeCompose(const Json& document, const DocumentReader& to);
+bool TakeDockerInspect(const JsonValue& document, const DocumentReader& to);  // also podman's, one State, `docker ps`
+bool TakeRuntimeEvent(const JsonValue& document, const DocumentReader& to);   // docker and podman events
+bool TakeStats(const JsonValue& document, const DocumentReader& to);          // docker and podman stats, Docker's API
+bool TakeCriInspect(const JsonValue& document, const DocumentReader& to);  // crictl inspect and ps, ctr container info
+bool TakeKubernetes(const JsonValue& document, const DocumentReader& to);  // pods, events, lists, workloads
+bool TakeCompose(const JsonValue& document, const DocumentReader& to);
 
 // All of them. An array is taken element by element.
-bool TakeDocument(const Json& document, const DocumentReader& to);
+bool TakeDocument(const JsonValue& document, const DocumentReader& to);
 
 }  // namespace memtrace::tools
 

@@ -6,22 +6,22 @@
 namespace memtrace::tools {
 namespace {
 
-bool IsBytes(const Json& value) {
-  return value.is_array() && !value.empty() && std::all_of(value.begin(), value.end(), [](const Json& byte) {
+bool IsBytes(const JsonValue& value) {
+  return value.is_array() && !value.empty() && std::all_of(value.begin(), value.end(), [](const JsonValue& byte) {
            return byte.is_number_unsigned() && byte.get<uint64_t>() < 256;
          });
 }
 
 }  // namespace
 
-bool IsLogEntry(const Json& document) {
+bool IsLogEntry(const JsonValue& document) {
   if (!document.is_object()) return false;
   for (const char* key : {"MESSAGE", "log", "message", "msg", "__REALTIME_TIMESTAMP"})
     if (document.contains(key)) return true;
   return false;
 }
 
-Stamp StampOf(const Json& entry) {
+Stamp StampOf(const JsonValue& entry) {
   Stamp stamp;
   const auto microseconds = [&entry](std::string_view key) { return NumberAt(entry, {key}); };
   Number real = microseconds("_SOURCE_REALTIME_TIMESTAMP");
@@ -40,15 +40,15 @@ Stamp StampOf(const Json& entry) {
   return stamp;
 }
 
-void ForEachText(const Json& document, const std::function<void(std::string_view)>& visit) {
+void ForEachText(const JsonValue& document, const std::function<void(std::string_view)>& visit) {
   if (document.is_string()) {
     visit(document.get_ref<const std::string&>());
   } else if (IsBytes(document)) {
     std::string text;
-    for (const Json& byte : document) text += static_cast<char>(byte.get<unsigned>());
+    for (const JsonValue& byte : document) text += static_cast<char>(byte.get<unsigned>());
     visit(text);
   } else if (document.is_structured()) {
-    for (const Json& child : document) ForEachText(child, visit);  // as deep as ParseJson allows
+    for (const JsonValue& child : document) ForEachText(child, visit);  // as deep as ParseJson allows
   }
 }
 

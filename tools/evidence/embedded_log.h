@@ -11,11 +11,11 @@
 namespace memtrace::tools {
 
 // An entry of journald, or an object with one message and one time, as log shippers write them.
-bool IsLogEntry(const Json& document);
+bool IsLogEntry(const JsonValue& document);
 // What stands beside the message: journald's and the usual names of time and host.
-Stamp StampOf(const Json& entry);
+Stamp StampOf(const JsonValue& entry);
 // Every text in `document`, in order; of numbers in an array its bytes, as journald writes what is no UTF-8.
-void ForEachText(const Json& document, const std::function<void(std::string_view)>& visit);
+void ForEachText(const JsonValue& document, const std::function<void(std::string_view)>& visit);
 
 }  // namespace memtrace::tools
 

@@ -9,12 +9,12 @@
 namespace memtrace::tools {
 namespace {
 
-const Json kNull;
+const JsonValue kNull;
 
 }  // namespace
 
-const Json& Member(const Json& object, std::initializer_list<std::string_view> path) {
-  const Json* at = &object;
+const JsonValue& Member(const JsonValue& object, std::initializer_list<std::string_view> path) {
+  const JsonValue* at = &object;
   for (const std::string_view key : path) {
     if (!at->is_object()) return kNull;
     const auto found = at->find(key);
@@ -24,19 +24,19 @@ const Json& Member(const Json& object, std::initializer_list<std::string_view> p
   return *at;
 }
 
-std::string TextAt(const Json& object, std::initializer_list<std::string_view> path) {
-  const Json& value = Member(object, path);
+std::string TextAt(const JsonValue& object, std::initializer_list<std::string_view> path) {
+  const JsonValue& value = Member(object, path);
   return value.is_string() ? value.get_ref<const std::string&>() : std::string();
 }
 
-std::optional<bool> BoolAt(const Json& object, std::initializer_list<std::string_view> path) {
-  const Json& value = Member(object, path);
+std::optional<bool> BoolAt(const JsonValue& object, std::initializer_list<std::string_view> path) {
+  const JsonValue& value = Member(object, path);
   if (value.is_boolean()) return value.get<bool>();
   return std::nullopt;
 }
 
-Number NumberAt(const Json& object, std::initializer_list<std::string_view> path) {
-  const Json& value = Member(object, path);
+Number NumberAt(const JsonValue& object, std::initializer_list<std::string_view> path) {
+  const JsonValue& value = Member(object, path);
   if (value.is_number_unsigned()) return value.get<uint64_t>();
   if (value.is_string()) return WholeNumber(value.get_ref<const std::string&>());
   if (value.is_number_float() && value.get<double>() >= 0 && value.get<double>() < 9e15) {  // 6.4e+07
@@ -45,8 +45,8 @@ Number NumberAt(const Json& object, std::initializer_list<std::string_view> path
   return std::nullopt;
 }
 
-std::optional<int> IntAt(const Json& object, std::initializer_list<std::string_view> path) {
-  const Json& value = Member(object, path);
+std::optional<int> IntAt(const JsonValue& object, std::initializer_list<std::string_view> path) {
+  const JsonValue& value = Member(object, path);
   if (value.is_string()) return WholeInt(value.get_ref<const std::string&>());
   if (!value.is_number_integer()) return std::nullopt;
   const auto number = value.get<int64_t>();
@@ -54,14 +54,14 @@ std::optional<int> IntAt(const Json& object, std::initializer_list<std::string_v
   return fits ? std::optional(static_cast<int>(number)) : std::nullopt;
 }
 
-std::optional<uint32_t> IdAt(const Json& object, std::initializer_list<std::string_view> path) {
+std::optional<uint32_t> IdAt(const JsonValue& object, std::initializer_list<std::string_view> path) {
   const Number value = NumberAt(object, path);
   if (!value || *value > std::numeric_limits<uint32_t>::max()) return std::nullopt;
   return static_cast<uint32_t>(*value);
 }
 
-Moment MomentAt(const Json& object, std::initializer_list<std::string_view> path) {
-  const Json& value = Member(object, path);
+Moment MomentAt(const JsonValue& object, std::initializer_list<std::string_view> path) {
+  const JsonValue& value = Member(object, path);
   if (value.is_string()) {
     const std::string& text = value.get_ref<const std::string&>();
     const Number number = WholeNumber(text);

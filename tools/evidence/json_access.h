@@ -13,18 +13,18 @@
 
 namespace memtrace::tools {
 
-using Json = nlohmann::json;
+using JsonValue = nlohmann::json;
 
 // The member at the end of a path of keys, or null.
-const Json& Member(const Json& object, std::initializer_list<std::string_view> path);
-std::string TextAt(const Json& object, std::initializer_list<std::string_view> path);
-std::optional<bool> BoolAt(const Json& object, std::initializer_list<std::string_view> path);
+const JsonValue& Member(const JsonValue& object, std::initializer_list<std::string_view> path);
+std::string TextAt(const JsonValue& object, std::initializer_list<std::string_view> path);
+std::optional<bool> BoolAt(const JsonValue& object, std::initializer_list<std::string_view> path);
 // Numbers, also as text ("PIDs": "7"); no fractions, nothing negative but in IntAt.
-Number NumberAt(const Json& object, std::initializer_list<std::string_view> path);
-std::optional<int> IntAt(const Json& object, std::initializer_list<std::string_view> path);
-std::optional<uint32_t> IdAt(const Json& object, std::initializer_list<std::string_view> path);
+Number NumberAt(const JsonValue& object, std::initializer_list<std::string_view> path);
+std::optional<int> IntAt(const JsonValue& object, std::initializer_list<std::string_view> path);
+std::optional<uint32_t> IdAt(const JsonValue& object, std::initializer_list<std::string_view> path);
 // A time as text, or in nanoseconds or seconds since 1970.
-Moment MomentAt(const Json& object, std::initializer_list<std::string_view> path);
+Moment MomentAt(const JsonValue& object, std::initializer_list<std::string_view> path);
 
 // Where the parts of a document stand in its text.
 class Locator {

@@ -9,13 +9,13 @@
 namespace memtrace::tools {
 namespace {
 
-Number QuantityAt(const Json& object, std::initializer_list<std::string_view> path) {
-  const Json& value = Member(object, path);
+Number QuantityAt(const JsonValue& object, std::initializer_list<std::string_view> path) {
+  const JsonValue& value = Member(object, path);
   return value.is_string() ? ParseSize(value.get_ref<const std::string&>(), UnitStyle::kKubernetes)
                            : NumberAt(object, path);
 }
 
-Limits LimitsOf(const Json& container) {
+Limits LimitsOf(const JsonValue& container) {
   Limits limits;
   limits.memory_bytes = QuantityAt(container, {"resources", "limits", "memory"});
   limits.reservation_bytes = QuantityAt(container, {"resources", "requests", "memory"});
@@ -33,9 +33,9 @@ std::string PlainId(const std::string& id) {
 }
 
 // One of {"running": {...}}, {"terminated": {...}}, {"waiting": {...}}; false if there is none of them.
-bool TakeState(const Json& state, ContainerState* container) {
+bool TakeState(const JsonValue& state, ContainerState* container) {
   for (const std::string_view kind : {"terminated", "running", "waiting", "termination"}) {
-    const Json& inner = Member(state, {kind});
+    const JsonValue& inner = Member(state, {kind});
     if (!inner.is_object()) continue;
     container->status = kind == "termination" ? "terminated" : kind;  // the word of 2014
     container->running = kind == "running";
@@ -51,10 +51,10 @@ bool TakeState(const Json& state, ContainerState* container) {
   return false;
 }
 
-void TakeStatuses(const Json& pod, std::string_view list, const DocumentReader& to) {
-  const Json& statuses = Member(pod, {"status", list});
+void TakeStatuses(const JsonValue& pod, std::string_view list, const DocumentReader& to) {
+  const JsonValue& statuses = Member(pod, {"status", list});
   if (!statuses.is_array()) return;
-  for (const Json& status : statuses) {
+  for (const JsonValue& status : statuses) {
     ContainerState base;
     base.runtime = "kubernetes";
     base.pod = TextAt(pod, {"metadata", "name"});
@@ -63,9 +63,9 @@ void TakeStatuses(const Json& pod, std::string_view list, const DocumentReader& 
     base.image = TextAt(status, {"image"});
     base.restart_count = IdAt(status, {"restartCount"});
     for (const std::string_view containers : {"containers", "initContainers"}) {
-      const Json& specs = Member(pod, {"spec", containers});
+      const JsonValue& specs = Member(pod, {"spec", containers});
       if (!specs.is_array()) continue;
-      for (const Json& spec : specs)
+      for (const JsonValue& spec : specs)
         if (TextAt(spec, {"name"}) == base.name) base.limits = LimitsOf(spec);
     }
     for (const std::string_view which : {"state", "lastState"}) {
@@ -80,7 +80,7 @@ void TakeStatuses(const Json& pod, std::string_view list, const DocumentReader& 
   }
 }
 
-bool TakePod(const Json& pod, const DocumentReader& to) {
+bool TakePod(const JsonValue& pod, const DocumentReader& to) {
   for (const std::string_view list : {"initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"})
     TakeStatuses(pod, list, to);
   if (TextAt(pod, {"status", "reason"}) == "Evicted") {
@@ -94,10 +94,10 @@ bool TakePod(const Json& pod, const DocumentReader& to) {
   return true;
 }
 
-void TakeManifest(const Json& pod_spec, const std::string& owner, const DocumentReader& to) {
-  const Json& containers = Member(pod_spec, {"containers"});
+void TakeManifest(const JsonValue& pod_spec, const std::string& owner, const DocumentReader& to) {
+  const JsonValue& containers = Member(pod_spec, {"containers"});
   if (!containers.is_array()) return;
-  for (const Json& container : containers) {
+  for (const JsonValue& container : containers) {
     DeclaredLimits declared;
     declared.origin = "kubernetes";
     declared.name = TextAt(container, {"name"});
@@ -109,7 +109,7 @@ void TakeManifest(const Json& pod_spec, const std::string& owner, const Document
   }
 }
 
-bool TakeEvent(const Json& document, const DocumentReader& to) {
+bool TakeEvent(const JsonValue& document, const DocumentReader& to) {
   RuntimeEvent event;
   event.type = TextAt(document, {"type"});
   event.action = TextAt(document, {"reason"});
@@ -127,7 +127,7 @@ bool TakeEvent(const Json& document, const DocumentReader& to) {
 }
 
 // crictl: {"status": {"id", "metadata", "state": "CONTAINER_EXITED", ...}, "info": {"pid", "runtimeSpec"}}
-bool TakeCriStatus(const Json& status, const Json& info, const DocumentReader& to) {
+bool TakeCriStatus(const JsonValue& status, const JsonValue& info, const DocumentReader& to) {
   const std::string state = TextAt(status, {"state"});
   if (!state.starts_with("CONTAINER_")) return false;
   ContainerState container;
@@ -157,12 +157,12 @@ bool TakeCriStatus(const Json& status, const Json& info, const DocumentReader& t
 
 }  // namespace
 
-bool TakeCriInspect(const Json& document, const DocumentReader& to) {
+bool TakeCriInspect(const JsonValue& document, const DocumentReader& to) {
   if (!document.is_object()) return false;
   if (TakeCriStatus(Member(document, {"status"}), Member(document, {"info"}), to)) return true;
-  const Json& list = Member(document, {"containers"});
+  const JsonValue& list = Member(document, {"containers"});
   if (list.is_array() && !list.empty() && TextAt(list[0], {"state"}).starts_with("CONTAINER_")) {
-    for (const Json& container : list) TakeCriStatus(container, {}, to);
+    for (const JsonValue& container : list) TakeCriStatus(container, {}, to);
     return true;
   }
   // ctr container info
@@ -178,14 +178,14 @@ bool TakeCriInspect(const Json& document, const DocumentReader& to) {
   return true;
 }
 
-bool TakeKubernetes(const Json& document, const DocumentReader& to) {
+bool TakeKubernetes(const JsonValue& document, const DocumentReader& to) {
   const std::string kind = TextAt(document, {"kind"});
-  const Json& items = Member(document, {"items"});
+  const JsonValue& items = Member(document, {"items"});
   if (items.is_array() && (kind.ends_with("List") || kind.empty())) {
     bool taken = false;
-    for (const Json& item : items) {
+    for (const JsonValue& item : items) {
       if (!item.is_object()) continue;
-      Json typed = item;
+      JsonValue typed = item;
       // The items of a PodList need not say that they are pods.
       if (!typed.contains("kind") && kind.size() > 4 && kind != "List") typed["kind"] = kind.substr(0, kind.size() - 4);
       taken = TakeKubernetes(typed, to) || taken;
@@ -193,11 +193,11 @@ bool TakeKubernetes(const Json& document, const DocumentReader& to) {
     return taken || kind.ends_with("List");
   }
   if (kind == "Event") return TakeEvent(document, to);
-  const Json& status = Member(document, {"status"});
+  const JsonValue& status = Member(document, {"status"});
   const bool has_status = status.is_object() && (status.contains("containerStatuses") || status.contains("phase"));
   if ((kind == "Pod" || kind.empty()) && has_status) return TakePod(document, to);
   if (Member(document, {"containerStatuses"}).is_array()) {  // the status alone
-    Json pod;
+    JsonValue pod;
     pod["status"] = document;
     return TakePod(pod, to);
   }
@@ -206,8 +206,8 @@ bool TakeKubernetes(const Json& document, const DocumentReader& to) {
     TakeManifest(Member(document, {"spec"}), name, to);
     return true;
   }
-  for (const Json* pod_spec : {&Member(document, {"spec", "template", "spec"}),
-                               &Member(document, {"spec", "jobTemplate", "spec", "template", "spec"})}) {
+  for (const JsonValue* pod_spec : {&Member(document, {"spec", "template", "spec"}),
+                                    &Member(document, {"spec", "jobTemplate", "spec", "template", "spec"})}) {
     if (!pod_spec->is_object()) continue;
     TakeManifest(*pod_spec, name, to);
     return true;
@@ -215,13 +215,13 @@ bool TakeKubernetes(const Json& document, const DocumentReader& to) {
   return false;
 }
 
-bool TakeDocument(const Json& document, const DocumentReader& to) {
+bool TakeDocument(const JsonValue& document, const DocumentReader& to) {
   if (document.is_array()) {
     bool taken = false;
-    for (const Json& element : document) taken = (element.is_object() && TakeDocument(element, to)) || taken;
+    for (const JsonValue& element : document) taken = (element.is_object() && TakeDocument(element, to)) || taken;
     return taken;
   }
-  using Taker = bool (*)(const Json&, const DocumentReader&);
+  using Taker = bool (*)(const JsonValue&, const DocumentReader&);
   // Pods before events: both have a status; one State is known by keys that the others nest.
   constexpr Taker kTakers[] = {TakeKubernetes,   TakeCriInspect, TakeDockerInspect,
                                TakeRuntimeEvent, TakeStats,      TakeCompose};

@@ -11,7 +11,7 @@ namespace {
 
 constexpr size_t kMostYamlNodes = 1000000;
 
-Json FromScalar(const YAML::Node& node) {
+JsonValue FromScalar(const YAML::Node& node) {
   const std::string& text = node.Scalar();
   if (node.Tag() == "!") return text;  // quoted
   if (text == "true" || text == "false") return text == "true";
@@ -22,22 +22,22 @@ Json FromScalar(const YAML::Node& node) {
 }
 
 // Counts down `budget`; at 0 the rest is null.
-Json FromYaml(const YAML::Node& node, int depth, size_t* budget) {
+JsonValue FromYaml(const YAML::Node& node, int depth, size_t* budget) {
   if (*budget == 0 || depth > kDeepestJson) return nullptr;
   --*budget;
   if (node.IsScalar()) return FromScalar(node);
   if (node.IsSequence()) {
-    Json array = Json::array();
+    JsonValue array = JsonValue::array();
     for (const YAML::Node& child : node) array.push_back(FromYaml(child, depth + 1, budget));
     return array;
   }
   if (!node.IsMap()) return nullptr;
-  Json object = Json::object();
+  JsonValue object = JsonValue::object();
   for (const auto& entry : node) {
     if (!entry.first.IsScalar()) continue;
     const std::string& key = entry.first.Scalar();
     if (key == "<<" && entry.second.IsMap()) {  // what an anchor brings; its own keys count more
-      const Json merged = FromYaml(entry.second, depth + 1, budget);
+      const JsonValue merged = FromYaml(entry.second, depth + 1, budget);
       for (const auto& [name, value] : merged.items())
         if (!object.contains(name)) object[name] = value;
       continue;
@@ -49,9 +49,9 @@ Json FromYaml(const YAML::Node& node, int depth, size_t* budget) {
 
 }  // namespace
 
-std::optional<Json> ParseJson(std::string_view text) {
-  const auto shallow = [](int depth, Json::parse_event_t, Json&) { return depth <= kDeepestJson; };
-  Json value = Json::parse(text, shallow, false);
+std::optional<JsonValue> ParseJson(std::string_view text) {
+  const auto shallow = [](int depth, JsonValue::parse_event_t, JsonValue&) { return depth <= kDeepestJson; };
+  JsonValue value = JsonValue::parse(text, shallow, false);
   if (value.is_discarded()) return std::nullopt;
   return value;
 }
@@ -77,8 +77,8 @@ std::vector<std::string_view> SplitJson(std::string_view text) {
   return values;
 }
 
-std::vector<Json> ParseYaml(std::string_view text) {
-  std::vector<Json> documents;
+std::vector<JsonValue> ParseYaml(std::string_view text) {
+  std::vector<JsonValue> documents;
   try {
     size_t budget = kMostYamlNodes;
     for (const YAML::Node& node : YAML::LoadAll(std::string(text))) documents.push_back(FromYaml(node, 0, &budget));

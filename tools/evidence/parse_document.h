@@ -13,13 +13,13 @@ namespace memtrace::tools {
 inline constexpr int kDeepestJson = 64;
 
 // Nothing if it is no JSON.
-std::optional<Json> ParseJson(std::string_view text);
+std::optional<JsonValue> ParseJson(std::string_view text);
 
 // The values that stand one after the other in `text`: `journalctl -o json-pretty`, several `docker inspect`.
 std::vector<std::string_view> SplitJson(std::string_view text);
 
 // The documents of a YAML stream. Empty if it is no YAML or too large when its aliases are written out.
-std::vector<Json> ParseYaml(std::string_view text);
+std::vector<JsonValue> ParseYaml(std::string_view text);
 // Has a line at the margin that begins a Compose file or a Kubernetes object.
 bool LooksLikeYaml(std::string_view head);
 

@@ -115,7 +115,7 @@ class FileReader {
     bool taken = false;
     if (!BeginsAsJson(text)) {
       Locator places(file_, text, 1);
-      for (const Json& document : ParseYaml(text)) taken = TakeDocument(document, {&evidence_, &places}) || taken;
+      for (const JsonValue& document : ParseYaml(text)) taken = TakeDocument(document, {&evidence_, &places}) || taken;
       return taken;
     }
     uint32_t line = 1;
@@ -123,14 +123,14 @@ class FileReader {
     for (const std::string_view part : SplitJson(text)) {
       line += static_cast<uint32_t>(std::count(counted, part.data(), '\n'));
       counted = part.data();
-      const std::optional<Json> document = ParseJson(part);
+      const std::optional<JsonValue> document = ParseJson(part);
       if (!document) continue;
       taken = TakeParsed(*document, part, line) || taken;
     }
     return taken;
   }
 
-  bool TakeParsed(const Json& document, std::string_view part, uint32_t line) {
+  bool TakeParsed(const JsonValue& document, std::string_view part, uint32_t line) {
     Locator places(file_, part, line);
     const size_t events = evidence_.events.size();
     bool taken = TakeDocument(document, {&evidence_, &places});

@@ -57,7 +57,7 @@ bool TextEvidence::Take(std::string_view line, uint32_t number) {
 bool TextEvidence::TakeJsonLine(std::string_view line, uint32_t number) {
   const std::string_view text = JsonOfLine(line);
   if (text.empty()) return false;
-  const std::optional<Json> document = ParseJson(text);
+  const std::optional<JsonValue> document = ParseJson(text);
   if (!document) return false;
   Locator places(file_, text, number);
   if (TakeDocument(*document, {&evidence_, &places})) {
