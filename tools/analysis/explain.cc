@@ -40,7 +40,7 @@ std::string DoubtSentence(const Suspect& suspect, uint64_t work_bytes, const Sus
       FormatBytes(work_bytes));
 }
 
-std::string TrendSentence(const Evidence& evidence) {
+std::string TrendSentence(const SuspectEvidence& evidence) {
   if (evidence.points.empty()) return "";
   const std::string change = fmt::format("{} in the first, {} now", FormatBytes(evidence.points.front().live_bytes),
                                          FormatBytes(evidence.points.back().live_bytes));
@@ -55,7 +55,7 @@ std::string TrendSentence(const Evidence& evidence) {
 }  // namespace
 
 std::string Explain(const Suspect& suspect, uint64_t work_bytes, const SuspectLimits& limits,
-                    const Evidence& evidence) {
+                    const SuspectEvidence& evidence) {
   std::string text = GrowthSentence(suspect) + DoubtSentence(suspect, work_bytes, limits);
   if (suspect.paths > 1) text += fmt::format(" It is reached by {} call paths; the largest is shown.", suspect.paths);
   return text + TrendSentence(evidence);

@@ -12,13 +12,14 @@
 namespace memtrace::tools {
 
 // What older snapshots say.
-struct Evidence {
+struct SuspectEvidence {
   std::vector<TrendPoint> points;     // live bytes, up to now; empty without older snapshots
   std::optional<double> still_there;  // the share of what lived at the oldest snapshot that lives now
   TrendWord trend = TrendWord::kNone;
 };
 
-std::string Explain(const Suspect& suspect, uint64_t work_bytes, const SuspectLimits& limits, const Evidence& evidence);
+std::string Explain(const Suspect& suspect, uint64_t work_bytes, const SuspectLimits& limits,
+                    const SuspectEvidence& evidence);
 
 }  // namespace memtrace::tools
 

@@ -100,7 +100,7 @@ class Investigation {
     suspect.live_allocations = candidate.live_allocations;
     suspect.kind = kind;
     suspect.survival = survival;
-    const Evidence evidence = CompareWithOlder(candidate);
+    const SuspectEvidence evidence = CompareWithOlder(candidate);
     if (!evidence.points.empty()) suspect.older.assign(evidence.points.begin(), evidence.points.end() - 1);
     suspect.confidence = ConfidenceOf(survival, evidence);
     if (const auto rate = clock_.BytesPerSecond(survival.window_begin))
@@ -117,8 +117,8 @@ class Investigation {
     return static_cast<uint32_t>(std::unique(hashes.begin(), hashes.end()) - hashes.begin());
   }
 
-  Evidence CompareWithOlder(const Candidate& candidate) const {
-    Evidence evidence;
+  SuspectEvidence CompareWithOlder(const Candidate& candidate) const {
+    SuspectEvidence evidence;
     if (trend_.empty()) return evidence;
     std::vector<uint64_t> ids;
     for (const uint32_t site : candidate.sites) ids.push_back(table_.sites[site].id);
@@ -137,7 +137,7 @@ class Investigation {
     return evidence;
   }
 
-  Confidence ConfidenceOf(const Survival& survival, const Evidence& evidence) const {
+  Confidence ConfidenceOf(const Survival& survival, const SuspectEvidence& evidence) const {
     const bool replaced = evidence.still_there && *evidence.still_there < 0.5 && !survival.one_buffer;
     if (evidence.trend == TrendWord::kFalling || replaced || limits_.building_up) return Confidence::kPossible;
     if (evidence.trend == TrendWord::kRising) return Confidence::kConfirmed;
