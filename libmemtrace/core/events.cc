@@ -240,7 +240,7 @@ class Stay {
     std::atomic_signal_fence(std::memory_order_seq_cst);
     Process& p = g_process;
     if (p.mode.load(std::memory_order_acquire) != Mode::kOff) FollowForkAndRequest();
-    if (p.mode.load(std::memory_order_acquire) != Mode::kOn) {
+    if (p.mode.load(std::memory_order_acquire) != Mode::kOn || p.bypassed()) {
       Forget(thread_);
     } else if (thread_->generation != p.generation.load(std::memory_order_relaxed)) {
       Attach(thread_, charged);

@@ -84,7 +84,12 @@ void ReadExecutableName(rt::TextBuilder* name) {
   if (rt::EndsWith(path, kDeleted)) path = path.First(path.size - kDeleted.size);
   const size_t slash = rt::FindLast(path, '/');
   if (slash != rt::kNotFound) path = path.From(slash + 1);
-  if (path.empty()) path = "unknown";
+  constexpr int kGetName = 16;  // PR_GET_NAME: at most 15 characters, for want of /proc
+  char short_name[16] = "unknown";
+  if (path.empty()) {
+    Syscall(__NR_prctl, kGetName, Address(short_name));
+    path = short_name;
+  }
   path = path.First(kMostNameBytes);
   for (size_t i = 0; i < path.size; ++i) {
     const bool plain = static_cast<unsigned char>(path[i]) > ' ' && path[i] != 0x7f;

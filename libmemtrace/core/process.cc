@@ -129,7 +129,7 @@ int OpenRecording(const char* directory, const Identity& identity, Beginning beg
     p.recording.Remove();
     return result;
   }
-  if (exact) g_filter.Saturate();
+  if (exact && !p.bypassed()) g_filter.Saturate();
   p.live_entries.store(0, std::memory_order_relaxed);
   p.thresholds_taken.store(0, std::memory_order_relaxed);
   p.next_tick_live_bytes.store(0, std::memory_order_relaxed);
@@ -220,7 +220,7 @@ bool Start(const char* const* environment, const Surroundings& surroundings) {
   }
   if (result != 0) {
     ComplainOfFailure(p, p.options.directory, result);
-    return false;
+    return true;
   }
   WatchForForks();
   SwitchOn();

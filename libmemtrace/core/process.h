@@ -64,6 +64,12 @@ struct Process {
   rt::Lock attach_lock;
   rt::Lock timeline_lock;
 
+  // The program's malloc and free go elsewhere; what does come here (a function that the other allocator lacks) is freed
+  // without our knowledge and would look like a leak.
+  bool bypassed() const {
+    return (surroundings.flags & (format::kFlagExecutableHasOwnMalloc | format::kFlagShadowedByPreload)) != 0;
+  }
+
   rt::Cgroup cgroup = {};
   std::atomic<uint64_t> next_tick_ns{0};  // CLOCK_MONOTONIC
   std::atomic<uint64_t> next_tick_live_bytes{0};
@@ -78,7 +84,8 @@ extern Process g_process;
 extern Filter g_filter;
 
 // Sets up recording for this process as the environment says. Called once, by the first allocation or the library's
-// constructor; allocations of other threads meanwhile are not recorded. Returns whether recording began.
+// constructor; allocations of other threads meanwhile are not recorded. Returns whether this process was to be recorded, also
+// where that failed: who then sends the signal for a snapshot must not kill it.
 bool Start(const char* const* environment, const Surroundings& surroundings);
 
 // Whether this is a forked child that still believes to be its parent.

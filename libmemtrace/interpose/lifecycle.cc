@@ -21,28 +21,20 @@ namespace {
 enum class Phase : uint32_t { kBefore = 0, kBeginning = 1, kDone = 2 };
 std::atomic<Phase> g_phase{Phase::kBefore};
 
-constexpr size_t kMostEnvironmentBytes = 1 << 20;
-constexpr size_t kMostVariables = 64;
-
-// The environment that the process was started with, for the time before libc has set `environ`. The memory is never
-// released: options may point into it.
-const char* const* EnvironmentFromProc() {
-  auto* memory = static_cast<char*>(rt::MapAnonymous(kMostEnvironmentBytes));
-  if (memory == nullptr) return nullptr;
-  static const char* variables[kMostVariables + 1];
-  size_t count = 0;
-  rt::Text rest = rt::ReadFile("/proc/self/environ", memory, kMostEnvironmentBytes - 1);
-  while (!rest.empty() && count < kMostVariables) {
-    const rt::Text variable = rt::NextPart(&rest, '\0');
-    if (rt::StartsWith(variable, "MEMTRACE_")) variables[count++] = variable.data;
-  }
-  variables[count] = nullptr;
-  return variables;
+// What the kernel put on the stack, for the time before libc has set `environ`: argc, the arguments, a zero, the
+// environment. glibc's loader knows where (public since 2.2).
+const char* const* EnvironmentOnStack() {
+  const auto* stack_end = reinterpret_cast<const uintptr_t* const*>(FindNext("__libc_stack_end"));
+  if (stack_end == nullptr || *stack_end == nullptr) return nullptr;
+  const uintptr_t* arguments = *stack_end + 1;
+  const uintptr_t count = **stack_end;
+  constexpr uintptr_t kMostArguments = 1 << 23;  // the kernel's limit of 6 MiB, and some
+  if (count > kMostArguments || arguments[count] != 0) return nullptr;
+  return reinterpret_cast<const char* const*>(arguments + count + 1);
 }
 
 const char* const* Environment() {
-  if (&environ != nullptr && environ != nullptr) return environ;
-  return EnvironmentFromProc();
+  return &environ != nullptr && environ != nullptr ? environ : EnvironmentOnStack();
 }
 
 template <typename Function>

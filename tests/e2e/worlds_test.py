@@ -112,6 +112,7 @@ class Behaviours(harness.Case):
         program = self.program("handoff")
         start = self.run_program(program, 8, 0)
         before = self.exact_report(start)
+        self.clear()
         run = self.run_program(program, 8, 20_000)
         self.assertEqual((run.status, run.err), (0, b""))
         report = self.exact_report(run)
@@ -122,7 +123,7 @@ class Behaviours(harness.Case):
 
     def test_short_threads(self):
         """threads that live for a millisecond"""
-        self.assert_kept(self.exact_report(self.both("short_threads", 2000, 20)), 2000, 32)
+        self.assert_kept(self.exact_report(self.both("short_threads", 2000, 8)), 2000, 32)
 
     def test_early_allocation(self):
         """allocations before the library is initialised"""
@@ -138,8 +139,8 @@ class Behaviours(harness.Case):
         """a forked child frees blocks of its parent"""
         run = self.both("fork_once", "return")
         report = self.exact_report(run)
+        self.assert_kept(report, 100, 1000)
         if report:
-            self.assertEqual(report["totals"]["live_bytes"], 100 * 1000 + 123)
             child = self.report(next(path for path in self.files(".rec") if f".{run.pid}." not in path))
             self.assert_exact(child)
             self.assertEqual(child["totals"]["live_bytes"], 5000)

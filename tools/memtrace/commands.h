@@ -19,6 +19,7 @@ using Tail = std::optional<std::vector<std::string>>;
 
 void AddRun(CLI::App* app, const Tail* tail, Action* action);
 void AddCheck(CLI::App* app, Action* action);
+void AddDoctor(CLI::App* app, Action* action);
 void AddLib(CLI::App* app, Action* action);
 void AddMonitor(CLI::App* app, Action* action);
 void AddSnapshot(CLI::App* app, Action* action);

@@ -31,6 +31,7 @@ int Main(int argc, char** argv) {
   Action action;
   AddRun(&app, &tail, &action);
   AddCheck(&app, &action);
+  AddDoctor(&app, &action);
   AddLib(&app, &action);
   AddMonitor(&app, &action);
   AddSnapshot(&app, &action);
