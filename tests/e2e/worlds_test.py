@@ -123,7 +123,7 @@ class Behaviours(harness.Case):
 
     def test_short_threads(self):
         """threads that live for a millisecond"""
-        self.assert_kept(self.exact_report(self.both("short_threads", 2000, 8)), 2000, 32)
+        self.assert_kept(self.exact_report(self.both("short_threads", 2000, 4)), 2000, 32)
 
     def test_early_allocation(self):
         """allocations before the library is initialised"""

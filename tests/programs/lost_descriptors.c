@@ -7,6 +7,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#ifndef SYS_close_range  // headers older than Linux 5.9
+#define SYS_close_range 436
+#endif
+
 static void* volatile g_block;
 
 static void KeepBlocks(long count) {
