@@ -59,28 +59,41 @@ class MappedRecording {
   uint64_t bytes_;
 };
 
-// Paths of files that the process has mapped shared and writable: "start-end rw-s offset device inode path".
-std::optional<std::vector<std::string>> SharedMappings(const std::string& proc) {
+struct SharedMapping {
+  std::string range;  // its name in /proc/PID/map_files
+  std::string path;   // as the process sees it; of a process in a chroot, as we see it
+};
+
+// Files that the process has mapped shared and writable: "start-end rw-s offset device inode path".
+std::optional<std::vector<SharedMapping>> SharedMappings(const std::string& proc) {
   std::ifstream maps(proc + "/maps");
   if (!maps) return std::nullopt;
-  std::vector<std::string> paths;
+  std::vector<SharedMapping> mappings;
   for (std::string line; std::getline(maps, line);) {
     const size_t flags = line.find(" rw-s ");
     const size_t slash = line.find('/');
     if (flags == std::string::npos || slash == std::string::npos) continue;
     const std::string path = line.substr(slash);
-    if (path.ends_with(".rec") && (paths.empty() || paths.back() != path)) paths.push_back(path);
+    if (path.ends_with(".rec") && (mappings.empty() || mappings.back().path != path)) {
+      mappings.push_back({line.substr(0, line.find(' ')), path});
+    }
   }
-  return paths;
+  return mappings;
+}
+
+bool IsSameFile(const std::string& one, const std::string& other) {
+  struct stat first {};
+  struct stat second {};
+  return stat(one.c_str(), &first) == 0 && stat(other.c_str(), &second) == 0 && first.st_dev == second.st_dev &&
+         first.st_ino == second.st_ino;
 }
 
 // The process's own path if it names the same file here, else the one through /proc/PID/root.
-std::string PathFromHere(const std::string& path, const std::string& through_root) {
-  struct stat here {};
-  struct stat there {};
-  const bool same = stat(path.c_str(), &here) == 0 && stat(through_root.c_str(), &there) == 0 &&
-                    here.st_dev == there.st_dev && here.st_ino == there.st_ino;
-  return same ? path : through_root;
+std::string PathFromHere(const std::string& proc, const SharedMapping& mapping) {
+  const std::string through_root = proc + "/root" + mapping.path;
+  const bool here =
+      IsSameFile(mapping.path, through_root) || IsSameFile(mapping.path, proc + "/map_files/" + mapping.range);
+  return here ? mapping.path : through_root;
 }
 
 SnapshotOutcome Failed(std::string message) { return {false, "", std::move(message)}; }
@@ -95,8 +108,9 @@ SnapshotOutcome TakeSnapshotOf(const SnapshotOrder& order) {
     return Failed("process " + order.pid + " may not be read: " + strerror(errno) +
                   "; run as the same user or as root (in a container: with CAP_SYS_PTRACE)");
   }
-  for (const std::string& path : *mappings) {
-    const std::string visible = PathFromHere(path, proc + "/root" + path);
+  for (const SharedMapping& mapping : *mappings) {
+    const std::string& path = mapping.path;
+    const std::string visible = PathFromHere(proc, mapping);
     const auto recording = MappedRecording::Open(visible);
     if (recording == nullptr) continue;
     std::string stem = order.directory.empty() ? visible : order.directory + path.substr(path.rfind('/'));

@@ -1,4 +1,5 @@
 // What a program meets: preloaded libraries, the directory for recordings, signals, rights and limits.
+#include <signal.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/vfs.h>
@@ -170,7 +171,8 @@ void ExamineSignal(const DoctorSubject& subject, std::vector<Finding>* findings)
         {Grade::kNote, "MEMTRACE_SIGNAL=none: no signal takes a snapshot", "`memtrace snapshot` works without."});
     return;
   }
-  const std::string number = "signal " + std::to_string(options.signal);
+  const char* name = sigabbrev_np(options.signal);
+  const std::string number = name != nullptr ? std::string("SIG") + name : "signal " + std::to_string(options.signal);
   if (subject.runs && HasSignal(subject, "SigBlk", options.signal)) {
     findings->push_back({Grade::kNote, number + " is blocked in its main thread; another thread may take it",
                          "`memtrace snapshot` needs no signal."});
