@@ -27,10 +27,11 @@ void BlobStream::Add(format::BlobKind kind, rt::Text name, rt::Text content) {
   Append(kZeroes, padding);
 }
 
-void BlobStream::AddFile(format::BlobKind kind, rt::Text name, const char* path, char* buffer, uint64_t capacity) {
-  const int fd = rt::Open(path, O_RDONLY);
+void BlobStream::AddFile(format::BlobKind kind, rt::Text name, const char* path, char* buffer, uint64_t capacity,
+                         uint64_t most_bytes) {
+  const int fd = rt::Open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);  // a FIFO would keep us for ever
   if (fd < 0) return;
-  for (;;) {
+  for (uint64_t added = 0; added < most_bytes; added += capacity) {
     const long size = rt::ReadAll(fd, buffer, capacity);
     if (size <= 0) break;
     Add(kind, name, rt::Text(buffer, static_cast<size_t>(size)));

@@ -20,9 +20,10 @@ class BlobStream {
       : chunk_(chunk), used_(used), stream_bytes_(stream_bytes), flush_(flush), context_(context) {}
 
   void Add(format::BlobKind kind, rt::Text name, rt::Text content);
-  // The whole file, in as many blobs of that name as `buffer` makes pieces of it. Nothing if it cannot be read or is
-  // empty.
-  void AddFile(format::BlobKind kind, rt::Text name, const char* path, char* buffer, uint64_t capacity);
+  // The file up to `most_bytes`, in as many blobs of that name as `buffer` makes pieces of it. Nothing if it cannot be
+  // read, is empty or a link.
+  void AddFile(format::BlobKind kind, rt::Text name, const char* path, char* buffer, uint64_t capacity,
+               uint64_t most_bytes = ~uint64_t{0});
   // A part of a stream that exists already.
   void AddRaw(const void* data, uint64_t size) { Append(data, size); }
   // Flushes what is left, padded with zeroes.

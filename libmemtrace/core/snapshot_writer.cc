@@ -117,9 +117,19 @@ class Writer {
       path.Add(request_.proc_directory).Add('/').Add(name);
       stream.AddFile(format::BlobKind::kProcFile, name, path.c_str(), buffer, kChunkBytes);
     }
+    AddPerfMap(&stream, buffer);
     stream.Finish();
     blob_bytes_ = stream.stream_bytes();
     return stream.ok();
+  }
+
+  // Names of code that the process made at run time, where it writes them (a custom of perf).
+  void AddPerfMap(BlobStream* stream, char* buffer) const {
+    constexpr uint64_t kMostBytes = 8 << 20;
+    if (rt::SoftLimit(rt::Limit::kFileSize) != ~uint64_t{0}) return;  // room was counted without it
+    rt::TextBuffer<256> path;
+    path.Add(request_.proc_directory).Add("/root/tmp/perf-").AddUint(source_.pid).Add(".map");
+    stream->AddFile(format::BlobKind::kProcFile, "perf.map", path.c_str(), buffer, kChunkBytes, kMostBytes);
   }
 
   void CopyKnownBlobs(uint64_t bytes, BlobStream* stream) {

@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <filesystem>
+#include <fstream>
 #include <set>
 #include <thread>
 #include <vector>
@@ -92,6 +94,28 @@ TEST_F(SnapshotWriterTest, HoldsWhatTheRecordingHolds) {
   ASSERT_EQ(std::count_if(profile.sites.begin(), profile.sites.end(),
                           [](const tools::SiteCounts& site) { return site.alloc_bytes == 300; }),
             1);
+}
+
+TEST_F(SnapshotWriterTest, BringsNamesOfCodeMadeAtRunTime) {
+  scratch_.header().pid = static_cast<uint32_t>(getpid());
+  const std::string map = "/tmp/perf-" + std::to_string(getpid()) + ".map";
+  const std::string line = "7f0000001000 40 JS:*handle app.js:1:1\n";
+  std::string content;
+  while (content.size() < (9 << 20)) content += line;
+  std::ofstream(map) << content;
+  rt::TextBuffer<1024> path;
+  ASSERT_EQ(Write(1, &path), 0);
+  std::filesystem::remove(map);
+  const tools::Profile profile = Read(path.c_str());
+  const std::string* copy = profile.FindBlob(format::BlobKind::kProcFile, "perf.map");
+  ASSERT_NE(copy, nullptr);
+  EXPECT_EQ(*copy, content.substr(0, 8 << 20));
+
+  // Anyone may put a link to anything there.
+  std::filesystem::create_symlink("/proc/self/status", map);
+  ASSERT_EQ(Write(2, &path), 0);
+  std::filesystem::remove(map);
+  EXPECT_EQ(Read(path.c_str()).FindBlob(format::BlobKind::kProcFile, "perf.map"), nullptr);
 }
 
 TEST_F(SnapshotWriterTest, BringsTheStateOfTheProcessAlong) {
