@@ -11,6 +11,7 @@
 #include <new>
 
 #include "libmemtrace/format/recording.h"
+#include "tools/common/progress.h"
 
 namespace memtrace::tools {
 namespace {
@@ -38,7 +39,7 @@ Error Unreadable(const std::string& name, int error) {
 }
 
 // Appends up to `limit` bytes. False on failure, with errno set.
-bool Append(int fd, size_t limit, std::vector<std::byte>* bytes) {
+bool Append(int fd, size_t limit, ProgressStage* progress, std::vector<std::byte>* bytes) {
   constexpr size_t kStep = size_t{1} << 20;
   while (limit > 0) {
     const size_t begin = bytes->size();
@@ -49,6 +50,7 @@ bool Append(int fd, size_t limit, std::vector<std::byte>* bytes) {
     if (n < 0) return false;
     if (n == 0) return true;
     limit -= static_cast<size_t>(n);
+    progress->Advance(static_cast<uint64_t>(n));
   }
   return true;
 }
@@ -98,17 +100,19 @@ Result<RecordingFile> RecordingFile::Read(const std::string& path) {
 
   try {
     std::vector<std::byte> bytes;
+    ProgressStage progress("reading", S_ISREG(status.st_mode) ? static_cast<uint64_t>(status.st_size) : 0);
     if (S_ISREG(status.st_mode)) bytes.reserve(std::min(static_cast<size_t>(status.st_size), kLargestFile));
     // The first page decides, so that an endless device is not read to its end.
-    if (!Append(file.get(), sizeof(format::Header), &bytes)) return Unreadable(name, errno);
+    if (!Append(file.get(), sizeof(format::Header), &progress, &bytes)) return Unreadable(name, errno);
     if (!HasMagic(bytes)) {
       return Error{ErrorCode::kNotRecording, name + " is not a memtrace recording",
                    bytes.empty() ? "it is empty" : "it does not begin with MEMTRACE"};
     }
-    if (!Append(file.get(), kLargestFile, &bytes)) return Unreadable(name, errno);
+    if (!Append(file.get(), kLargestFile, &progress, &bytes)) return Unreadable(name, errno);
     if (S_ISREG(status.st_mode) && bytes.size() > sizeof(format::Header)) {
       CatchUp(file.get(), &bytes);
-      if (!Append(file.get(), kLargestFile, &bytes)) return Unreadable(name, errno);  // what was added meanwhile
+      if (!Append(file.get(), kLargestFile, &progress, &bytes))
+        return Unreadable(name, errno);  // what was added meanwhile
     }
     return RecordingFile(name, std::move(bytes));
   } catch (const std::bad_alloc&) {

@@ -40,7 +40,18 @@ size_t BeforePlace(std::string_view name) {
   return name.rfind(' ');
 }
 
-// V8: "JS:*handle /srv/app.js:12:3" (the marker says which compiler made it). CPython: "py::handle:/srv/app.py".
+// V8's names of JavaScript functions without the kind and the marker of the compiler, which change from run to run.
+std::string_view WithoutKind(std::string_view name) {
+  for (const std::string_view kind : {"JS:", "LazyCompile:", "Function:"}) {
+    if (!name.starts_with(kind)) continue;
+    name.remove_prefix(kind.size());
+    name.remove_prefix(std::min(name.find_first_not_of("*^+~"), name.size()));
+    return name.empty() ? "(anonymous)" : name;
+  }
+  return name;
+}
+
+// V8: "JS:*handle /srv/app.js:12:3". CPython: "py::handle:/srv/app.py".
 SourceFrame Divide(std::string_view name) {
   SourceFrame frame;
   const size_t path = name.starts_with("py::") ? name.find(':', 4) : std::string_view::npos;
@@ -55,11 +66,11 @@ SourceFrame Divide(std::string_view name) {
   int line = 0;
   if (TakeLine(&place, &column)) {
     if (!TakeLine(&place, &line)) line = column;
-    frame.function = name.substr(0, blank);
+    frame.function = WithoutKind(name.substr(0, blank));
     frame.file = place;
     frame.line = line;
   } else {
-    frame.function = name;
+    frame.function = WithoutKind(name);
   }
   return frame;
 }

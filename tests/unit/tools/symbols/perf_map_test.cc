@@ -41,12 +41,15 @@ TEST(PerfMapTest, CodeThatCameLaterReplacesWhatItCovers) {
 TEST(PerfMapTest, PlacesInsideOfNames) {
   const PerfMap map(
       "1000 10 JS:*handle /srv/my app.js:12:3\n2000 10 py::handle:/srv/app.py\n3000 10 Builtin:ArrayMap\n"
-      "4000 10 void demo.Main.run(int)\n5000 10 JS:~get size node:net:5:1\n");
-  EXPECT_EQ(*map.Find(0x1000), (SourceFrame{"JS:*handle", "/srv/my app.js", 12, false}));
+      "4000 10 void demo.Main.run(int)\n5000 10 JS:~get size node:net:5:1\n"
+      "6000 10 JS:^ /srv/app.js:3:9\n7000 10 LazyCompile:~\n");
+  EXPECT_EQ(*map.Find(0x1000), (SourceFrame{"handle", "/srv/my app.js", 12, false}));
   EXPECT_EQ(*map.Find(0x2000), (SourceFrame{"py::handle", "/srv/app.py", 0, false}));
   EXPECT_EQ(*map.Find(0x3000), (SourceFrame{"Builtin:ArrayMap", "", 0, false}));
   EXPECT_EQ(*map.Find(0x4000), (SourceFrame{"void demo.Main.run(int)", "", 0, false}));
-  EXPECT_EQ(*map.Find(0x5000), (SourceFrame{"JS:~get size", "node:net", 5, false}));
+  EXPECT_EQ(*map.Find(0x5000), (SourceFrame{"get size", "node:net", 5, false}));
+  EXPECT_EQ(*map.Find(0x6000), (SourceFrame{"(anonymous)", "/srv/app.js", 3, false}));
+  EXPECT_EQ(*map.Find(0x7000), (SourceFrame{"(anonymous)", "", 0, false}));
 }
 
 TEST(PerfMapTest, WhatIsNoMapIsPassedOver) {
@@ -109,7 +112,7 @@ TEST_F(PerfMapOfTest, NamesFramesInMemoryWithoutAFile) {
   FrameTable frames(profile, &symbolizer);
   const std::vector<uint32_t> stack = frames.Stack(known);
   ASSERT_EQ(stack.size(), 2u);
-  EXPECT_EQ(FrameName(frames.frame(stack[0])), "JS:~handle");
+  EXPECT_EQ(FrameName(frames.frame(stack[0])), "handle");
   EXPECT_EQ(FramePlace(frames.frame(stack[0])), " (app.js:7)");
   EXPECT_EQ(FrameName(frames.frame(stack[1])), "[anonymous memory]");
 }
