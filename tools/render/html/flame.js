@@ -77,6 +77,13 @@ function shortName(name) {
   return head.replace(/\(.*$/, "").replace(/\{\}/g, "()") || name;
 }
 
+// What fits of a name: namespaces go first, then its end.
+function fitted(name, letters) {
+  let rest = name;
+  while (rest.length > letters && !rest.includes("<") && rest.includes("::")) rest = rest.slice(rest.indexOf("::") + 2);
+  return rest.length <= letters ? rest : `${rest.slice(0, letters - 1)}\u2026`;
+}
+
 class FlameGraph {
   static rowHeight = 19;
 
@@ -228,7 +235,7 @@ class FlameGraph {
     if (letters >= 3) {
       const name = shortName(data.tree.frames[this.tree.frame[node]][0]);
       pen.fillStyle = this.colors.text;
-      pen.fillText(name.length <= letters ? name : `${name.slice(0, letters - 1)}\u2026`, left + 4, top + height / 2 + 0.5);
+      pen.fillText(fitted(name, letters), left + 4, top + height / 2 + 0.5);
     }
     pen.globalAlpha = 1;
   }
@@ -249,9 +256,24 @@ class FlameGraph {
     if (this.matching[index]) return this.colors.match;
     if (index < 3 || this.tree.before) return this.colors.same;
     const [name, , module] = data.tree.frames[index];
-    const hue = FlameGraph.hash(module) * 360 + (FlameGraph.hash(name) - 0.5) * 36;
-    const light = FlameGraph.hash(`${name} `) * 8;
-    return theme.dark() ? `hsl(${hue} 38% ${34 + light}%)` : `hsl(${hue} 62% ${74 + light}%)`;
+    const hue = this.hueOf(module) + (FlameGraph.hash(name) - 0.5) * 24;
+    const light = FlameGraph.hash(`${name} `) * 7;
+    return theme.dark() ? `hsl(${hue} 34% ${35 + light}%)` : `hsl(${hue} 66% ${76 + light}%)`;
+  }
+
+  // The modules that allocate most get the hues that are furthest apart.
+  hueOf(module) {
+    if (!this.hues) {
+      const weights = new Map();
+      data.tree.frame.forEach((frame, node) => {
+        const name = data.tree.frames[frame][2];
+        weights.set(name, (weights.get(name) ?? 0) + data.tree.self[1][node] + 1);
+      });
+      const order = [...weights.keys()].sort((a, b) => weights.get(b) - weights.get(a) || (a < b ? -1 : 1));
+      const spread = [28, 208, 150, 265, 50, 185, 335, 95];
+      this.hues = new Map(order.map((name, i) => [name, spread[i] ?? FlameGraph.hash(name) * 360]));
+    }
+    return this.hues.get(module);
   }
 
   // FNV-1a, to [0, 1).

@@ -49,7 +49,7 @@ function header() {
 
 function navigation(sections) {
   return h("nav", {class: "screen-only", "aria-label": "Sections"}, sections.map((part) =>
-    h("button", {type: "button", onclick: () => part.scrollIntoView({behavior: "smooth"})}, part.querySelector("h2").firstChild.textContent)));
+    h("button", {type: "button", onclick: () => part.scrollIntoView({behavior: "smooth"})}, part.id === "verdict" ? "Verdict" : part.querySelector("h2").textContent)));
 }
 
 function tile(label, value, note) {
