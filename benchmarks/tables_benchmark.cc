@@ -78,12 +78,13 @@ void BM_CountSite(benchmark::State& state) {
   Scratch scratch;
   SiteTable table;
   table.Open(scratch.get());
+  SiteIndex index{};
   const auto sites = static_cast<uint64_t>(state.range(0));
   uint64_t random = 1;
   for (auto _ : state) {
     const auto site = static_cast<uint32_t>(rt::NextRandom(&random) % sites + 1);
-    table.CountAllocation(0, site, {48, format::kCountOne}, 1 << 20);
-    table.CountFree(0, site, {48, format::kCountOne}, 4096, false);
+    table.CountAllocation(0, &index, site, {48, format::kCountOne}, 1 << 20);
+    table.CountFree(0, &index, site, {48, format::kCountOne}, 4096, false);
   }
 }
 BENCHMARK(BM_CountSite)->Arg(100)->Arg(10'000)->Arg(100'000);

@@ -57,36 +57,49 @@ bool Flush(int64_t* pending, int64_t* pending_peak, uint64_t* sum, uint64_t* pea
   return reached > 0 && RaiseTo(*peak, static_cast<uint64_t>(reached));
 }
 
-// While there is only one thread the peak is followed to the byte; of several, each follows its own part of it.
-void AddLive(format::ThreadBuffer* buffer, int64_t bytes, int64_t count_q16) {
+[[gnu::noinline]] void FlushLive(format::ThreadBuffer* buffer) {
   format::Header& h = g_process.recording.header();
-  Bump(buffer->pending_live_bytes, bytes);
-  Bump(buffer->pending_live_count_q16, count_q16);
-  const int64_t pending = buffer->pending_live_bytes;
-  const int64_t pending_count = buffer->pending_live_count_q16;
-  if (Load(h.thread_count) == 1) {
-    const uint64_t live = Load(h.live_bytes) + static_cast<uint64_t>(pending);
-    const uint64_t count = Load(h.live_count_q16) + static_cast<uint64_t>(pending_count);
-    if (bytes > 0 && live > Load(h.peak_live_bytes)) {
-      Store(h.peak_live_bytes, live);
-      Store(h.peak_epoch, Load(h.peak_epoch) + 1);
-    }
-    if (count_q16 > 0 && count > Load(h.peak_live_count_q16)) Store(h.peak_live_count_q16, count);
-    return;
-  }
-  if (pending > buffer->pending_peak_bytes) Store(buffer->pending_peak_bytes, pending);
-  if (pending_count > buffer->pending_peak_count_q16) Store(buffer->pending_peak_count_q16, pending_count);
-  if (pending < kLiveStep && pending > -kLiveStep) return;
   if (Flush(&buffer->pending_live_bytes, &buffer->pending_peak_bytes, &h.live_bytes, &h.peak_live_bytes)) {
     Atomic(h.peak_epoch).fetch_add(1, std::memory_order_relaxed);
   }
   Flush(&buffer->pending_live_count_q16, &buffer->pending_peak_count_q16, &h.live_count_q16, &h.peak_live_count_q16);
 }
 
-void CountEntry(format::ThreadBuffer* buffer, int32_t by) {
-  ThreadScratch* scratch = Scratch(buffer);
+// While there is only one thread the peak is followed to the byte; of several, each follows its own part of it.
+void AddLive(format::ThreadBuffer* buffer, Weight weight) {
+  format::Header& h = g_process.recording.header();
+  const int64_t pending = buffer->pending_live_bytes + static_cast<int64_t>(weight.bytes);
+  const int64_t pending_count = buffer->pending_live_count_q16 + static_cast<int64_t>(weight.count_q16);
+  Store(buffer->pending_live_bytes, pending);
+  Store(buffer->pending_live_count_q16, pending_count);
+  if (Load(h.thread_count) == 1) {
+    const uint64_t live = Load(h.live_bytes) + static_cast<uint64_t>(pending);
+    const uint64_t count = Load(h.live_count_q16) + static_cast<uint64_t>(pending_count);
+    if (live > Load(h.peak_live_bytes)) {
+      Store(h.peak_live_bytes, live);
+      Store(h.peak_epoch, Load(h.peak_epoch) + 1);
+    }
+    if (count > Load(h.peak_live_count_q16)) Store(h.peak_live_count_q16, count);
+    return;
+  }
+  if (pending > buffer->pending_peak_bytes) Store(buffer->pending_peak_bytes, pending);
+  if (pending_count > buffer->pending_peak_count_q16) Store(buffer->pending_peak_count_q16, pending_count);
+  if (pending >= kLiveStep) [[unlikely]]
+    FlushLive(buffer);
+}
+
+void SubtractLive(format::ThreadBuffer* buffer, Weight weight) {
+  const int64_t pending = buffer->pending_live_bytes - static_cast<int64_t>(weight.bytes);
+  Store(buffer->pending_live_bytes, pending);
+  Bump(buffer->pending_live_count_q16, -static_cast<int64_t>(weight.count_q16));
+  if (pending <= -kLiveStep && Load(g_process.recording.header().thread_count) != 1) [[unlikely]]
+    FlushLive(buffer);
+}
+
+void CountEntry(ThreadScratch* scratch, int32_t by) {
   scratch->pending_entries += by;
-  if (scratch->pending_entries < kEntryStep && scratch->pending_entries > -kEntryStep) return;
+  if (scratch->pending_entries < kEntryStep && scratch->pending_entries > -kEntryStep) [[likely]]
+    return;
   const auto entries = static_cast<uint64_t>(int64_t{scratch->pending_entries});
   const uint64_t total = g_process.live_entries.fetch_add(entries, std::memory_order_relaxed) + entries;
   scratch->pending_entries = 0;
@@ -131,7 +144,7 @@ void Forget(ThreadState* thread) {
 // The node of a stack that was walked in full.
 uint32_t InternAll(const unwind::Registers& caller, const unwind::StackLimits& limits,
                    unwind::RememberedStack* memory) {
-  auto* frames = reinterpret_cast<unwind::Frame*>(memory->frames());
+  auto* frames = reinterpret_cast<unwind::Frame*>(memory->fresh());
   const unwind::Unwound stack = unwind::Unwind(caller, limits, frames, memory->capacity);
   NoteModules();
   uint32_t node = 0;
@@ -147,7 +160,7 @@ uint32_t InternAll(const unwind::Registers& caller, const unwind::StackLimits& l
 
 // Compares the stack that was just remembered with a full walk.
 void Verify(const unwind::Registers& caller, const unwind::StackLimits& limits, unwind::RememberedStack* stack) {
-  auto* frames = reinterpret_cast<unwind::Frame*>(stack->frames() + stack->capacity);  // the walk is done with it
+  auto* frames = reinterpret_cast<unwind::Frame*>(stack->fresh());  // the walk is done with it
   const unwind::Unwound full = unwind::Unwind(caller, limits, frames, stack->capacity);
   bool same = full.frames == stack->count && full.truncated == stack->truncated;
   for (uint32_t i = 0; same && i < full.frames; ++i) {
@@ -157,26 +170,41 @@ void Verify(const unwind::Registers& caller, const unwind::StackLimits& limits, 
   if (!same) g_process.recording.CountDrop(format::Drop::kStackDifference);
 }
 
+// What can be read from `sp` up stays readable for as long as the thread is on that stack.
+unwind::StackLimits LimitsOf(uintptr_t sp, ThreadScratch* scratch) {
+  unwind::StackLimits& known = scratch->limits;
+  if (sp - known.low >= known.high - known.low) [[unlikely]]
+    known = unwind::CurrentStackLimits(sp, scratch->is_main_thread);
+  return {sp, known.high};
+}
+
+// Gives the frames that are new, inside of the `kept` outermost ones, their nodes. Returns that of the stack.
+[[gnu::noinline]] uint32_t InternFresh(unwind::RememberedStack* stack, uint32_t kept) {
+  NoteModules();
+  uint32_t node = kept == 0 ? 0 : stack->frames()[kept - 1].node;
+  for (uint32_t i = kept; i < stack->count; ++i) {
+    unwind::RememberedFrame& frame = stack->frames()[i];
+    uint16_t flags = frame.flags & format::kNodeInterrupted;
+    if (i == 0 && stack->truncated) flags |= format::kNodeTruncated;
+    node = g_process.stacks.Intern(node, stack->LookupPc(i), frame.module, flags);
+    frame.node = node;
+    if (node == 0) {  // no room: what lies further in has no node to be remembered with
+      stack->count = stack->verifiable = 0;
+      break;
+    }
+  }
+  return node;
+}
+
 uint32_t CaptureStack(const unwind::Registers& caller, ThreadScratch* scratch) {
-  const unwind::StackLimits limits = unwind::CurrentStackLimits(caller.sp, scratch->is_main_thread);
+  const unwind::StackLimits limits = LimitsOf(caller.sp, scratch);
   unwind::RememberedStack* stack = &scratch->stack;
   uint32_t kept = 0;
   uint32_t node = 0;
-  if (unwind::UnwindRemembering(caller, limits, stack, &kept)) {
-    if (g_process.options.unwinder == config::Unwinder::kVerify) Verify(caller, limits, stack);
-    NoteModules();
-    node = kept == 0 ? 0 : stack->frames()[kept - 1].node;
-    for (uint32_t i = kept; i < stack->count; ++i) {
-      unwind::RememberedFrame& frame = stack->frames()[i];
-      uint16_t flags = frame.flags & format::kNodeInterrupted;
-      if (i == 0 && stack->truncated) flags |= format::kNodeTruncated;
-      node = g_process.stacks.Intern(node, stack->LookupPc(i), frame.module, flags);
-      frame.node = node;
-      if (node == 0) {  // no room: what lies further in has no node to be remembered with
-        stack->count = stack->verifiable = 0;
-        break;
-      }
-    }
+  if (unwind::UnwindRemembering(caller, limits, stack, &kept)) [[likely]] {
+    if (g_process.options.unwinder == config::Unwinder::kVerify) [[unlikely]]
+      Verify(caller, limits, stack);
+    node = kept == stack->count && kept != 0 ? stack->frames()[kept - 1].node : InternFresh(stack, kept);
   } else {
     node = InternAll(caller, limits, stack);
   }
@@ -184,21 +212,22 @@ uint32_t CaptureStack(const unwind::Registers& caller, ThreadScratch* scratch) {
 }
 
 void CountFreed(ThreadState* thread, const LiveBlock& block) {
-  format::ThreadBuffer* buffer = thread->buffer;
   Process& p = g_process;
+  format::ThreadBuffer* buffer = thread->buffer;
+  ThreadScratch* scratch = Scratch(buffer);
   const Weight weight = format::WeightOf(block.size, p.recording.header().rates[block.rate].bytes);
   const uint64_t birth = format::DecodeBirth(block.birth);
   const uint64_t now = WorkNow(*buffer);
   const bool temporary = thread->last_block == block.address && thread->last_countdown == thread->countdown;
+  p.sites.CountFree(scratch->index, &scratch->sites, block.node, weight, now > birth ? now - birth : 0, temporary);
   if (temporary) {
     thread->last_block = 0;
     Bump(buffer->temporary_count_q16, weight.count_q16);
   }
   Bump(buffer->free_count_q16, weight.count_q16);
   Bump(buffer->free_bytes, weight.bytes);
-  AddLive(buffer, -static_cast<int64_t>(weight.bytes), -static_cast<int64_t>(weight.count_q16));
-  p.sites.CountFree(Scratch(buffer)->index, block.node, weight, now > birth ? now - birth : 0, temporary);
-  CountEntry(buffer, -1);
+  SubtractLive(buffer, weight);
+  CountEntry(scratch, -1);
 }
 
 bool TakeOut(uint64_t address, LiveBlock* block) {
@@ -207,29 +236,29 @@ bool TakeOut(uint64_t address, LiveBlock* block) {
   return true;
 }
 
-void Enter(ThreadState* thread, const LiveBlock& block) {
+// `homes`: where LiveTable::Locate puts the address of `block`; `work`: the clock.
+void Enter(ThreadState* thread, const LiveTable::Homes& homes, const LiveBlock& block, uint64_t work) {
   Process& p = g_process;
   format::ThreadBuffer* buffer = thread->buffer;
-  p.sites.Prefetch(Scratch(buffer)->index, block.node);
   g_filter.Add(block.address);
   LiveBlock replaced;
-  if (!p.live.Insert(block, &replaced)) {
+  if (!p.live.Insert(homes, block, &replaced)) [[unlikely]] {
     g_filter.Remove(block.address);
     Bump(buffer->dropped_allocations, uint64_t{1});
     return;
   }
-  if (replaced.address != 0) {
+  if (replaced.address != 0) [[unlikely]] {
     g_filter.Remove(block.address);
     CountFreed(thread, replaced);
   }
+  ThreadScratch* scratch = Scratch(buffer);
   const Weight weight = format::WeightOf(block.size, p.recording.header().rates[block.rate].bytes);
-  const uint64_t work = WorkNow(*buffer);
+  p.sites.CountAllocation(scratch->index, &scratch->sites, block.node, weight, work);
   Bump(buffer->alloc_count_q16, weight.count_q16);
   Bump(buffer->alloc_bytes, weight.bytes);
   Bump(buffer->samples, uint64_t{1});
-  p.sites.CountAllocation(Scratch(buffer)->index, block.node, weight, work);
-  AddLive(buffer, static_cast<int64_t>(weight.bytes), static_cast<int64_t>(weight.count_q16));
-  CountEntry(buffer, +1);
+  AddLive(buffer, weight);
+  CountEntry(scratch, +1);
 }
 
 // The stay of a thread in the slow path. While it lasts, signal handlers of the thread find in_memtrace set.
@@ -238,19 +267,18 @@ class Stay {
   explicit Stay(int64_t charged) : thread_(&t_state) {
     thread_->in_memtrace = 1;
     std::atomic_signal_fence(std::memory_order_seq_cst);
-    Process& p = g_process;
-    if (p.mode.load(std::memory_order_acquire) != Mode::kOff) FollowForkAndRequest();
-    if (p.mode.load(std::memory_order_acquire) != Mode::kOn || p.bypassed()) {
-      Forget(thread_);
-    } else if (thread_->generation != p.generation.load(std::memory_order_relaxed)) {
-      Attach(thread_, charged);
-    }
+    const Process& p = g_process;
+    const bool settled = p.mode.load(std::memory_order_acquire) == Mode::kOn && !InForkedChild() &&
+                         thread_->generation == p.generation.load(std::memory_order_relaxed);
+    if (!settled) [[unlikely]]
+      Settle(charged);
   }
   ~Stay() {
-    WorkOff();
+    if (!idle() && Load(thread_->buffer->deferred_count) != 0) [[unlikely]]
+      WorkOff();
     std::atomic_signal_fence(std::memory_order_seq_cst);
     thread_->in_memtrace = 0;
-    if (thread_->snapshot_wanted != 0) {
+    if (thread_->snapshot_wanted != 0) [[unlikely]] {
       thread_->snapshot_wanted = 0;
       TakeSnapshot(format::Trigger::kSignal, 0);
     }
@@ -263,8 +291,17 @@ class Stay {
   ThreadState* thread() const { return thread_; }
 
  private:
-  void WorkOff() {
-    if (idle()) return;
+  [[gnu::noinline]] void Settle(int64_t charged) {
+    Process& p = g_process;
+    if (p.mode.load(std::memory_order_acquire) != Mode::kOff) FollowForkAndRequest();
+    if (p.mode.load(std::memory_order_acquire) != Mode::kOn || p.bypassed()) {
+      Forget(thread_);
+    } else if (thread_->generation != p.generation.load(std::memory_order_relaxed)) {
+      Attach(thread_, charged);
+    }
+  }
+
+  [[gnu::noinline]] void WorkOff() {
     const format::DeferredEvent* events = DeferredEvents(thread_->buffer);
     // A handler may add one more after each look, also after the last: the count goes back to zero only if it is what
     // was worked off.
@@ -278,8 +315,9 @@ class Stay {
 
   void WorkOff(const format::DeferredEvent& event) {
     if (event.size != format::kUnknown) {
-      Enter(thread_,
-            {event.address, event.size, format::kUnknownSite, format::EncodeBirth(WorkNow(*thread_->buffer)), 0});
+      const uint64_t work = WorkNow(*thread_->buffer);
+      Enter(thread_, g_process.live.Locate(event.address),
+            {event.address, event.size, format::kUnknownSite, format::EncodeBirth(work), 0}, work);
       return;
     }
     LiveBlock block;
@@ -323,9 +361,10 @@ void Allocated(void* block, size_t size, const unwind::Registers& caller) {
   thread->countdown_start = thread->countdown;
   if (record) {
     const auto address = reinterpret_cast<uint64_t>(block);
-    p.live.Prefetch(address);
+    const LiveTable::Homes homes = p.live.Locate(address);
     const uint32_t node = CaptureStack(caller, Scratch(buffer));
-    Enter(thread, {address, size, node, format::EncodeBirth(WorkNow(*buffer)), rate});
+    const uint64_t work = WorkNow(*buffer);
+    Enter(thread, homes, {address, size, node, format::EncodeBirth(work), rate}, work);
     thread->last_block = address;
     thread->last_countdown = thread->countdown;
   }

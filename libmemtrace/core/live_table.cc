@@ -20,14 +20,17 @@ struct Hashes {
   uint32_t second;
 };
 
+// Both halves of a product: one multiplication for two hashes.
 Hashes HashAddress(uint64_t address) {
-  const uint64_t mixed = rt::Mix(address >> 3);
+  __extension__ using Product = unsigned __int128;
+  const Product product = Product{address ^ 0xa0761d6478bd642f} * 0xe7037ed1a0b428db;
+  const auto mixed = static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
   return {static_cast<uint32_t>(mixed), static_cast<uint32_t>(mixed >> 32)};
 }
 
 // Linear hashing (Litwin 1980): with `count` buckets, those beyond the last power of two have been split off.
 uint32_t IndexOf(uint32_t hash, uint32_t count) {
-  const uint32_t mask = std::bit_ceil(count) - 1;
+  const uint32_t mask = ~uint32_t{0} >> std::countl_zero(count - 1);  // count is never 1
   const uint32_t index = hash & mask;
   return index < count ? index : hash & (mask >> 1);
 }
@@ -38,24 +41,29 @@ bool HasHome(uint64_t address, uint32_t index, uint32_t count) {
   return IndexOf(hashes.first, count) == index || IndexOf(hashes.second, count) == index;
 }
 
-bool LockBucket(LiveBucket* home) {
-  return rt::WaitFor([home] {
-    return (Load(home->meta) & format::kBucketLocked) == 0 &&
-           (Atomic(home->meta).fetch_or(format::kBucketLocked, std::memory_order_acquire) & format::kBucketLocked) == 0;
-  });
+bool TryLockBucket(LiveBucket* home) {
+  return (Atomic(home->meta).fetch_or(format::kBucketLocked, std::memory_order_acquire) & format::kBucketLocked) == 0;
 }
 
+[[gnu::noinline]] bool WaitForBucket(LiveBucket* home) {
+  return rt::WaitFor([home] { return (Load(home->meta) & format::kBucketLocked) == 0 && TryLockBucket(home); });
+}
+
+[[gnu::always_inline]] inline bool LockBucket(LiveBucket* home) {
+  return __builtin_expect(TryLockBucket(home), 1) || WaitForBucket(home);
+}
+
+// Only the holder of a home's lock changes the words `meta` of its chain: others set the bit that is set already.
+// So plain stores do. An unlinked overflow bucket is nobody's but the holder's of overflow_lock_.
+//
 // The analyser takes the end of Thin's loop over a chain for a test of `home`.
 // NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker)
-void UnlockBucket(LiveBucket* home) { Atomic(home->meta).fetch_and(~format::kBucketLocked, std::memory_order_release); }
+void UnlockBucket(LiveBucket* home) {
+  Store(home->meta, Load(home->meta) & ~format::kBucketLocked, std::memory_order_release);
+}
 
-// Lockers may be trying their luck at the other bits.
 void SetNext(LiveBucket* bucket, uint32_t link) {
-  uint32_t meta = Load(bucket->meta);
-  while (!Atomic(bucket->meta)
-              .compare_exchange_weak(meta, (meta & ~format::kBucketNextMask) | link, std::memory_order_release,
-                                     std::memory_order_relaxed)) {
-  }
+  Store(bucket->meta, (Load(bucket->meta) & ~format::kBucketNextMask) | link, std::memory_order_release);
 }
 
 int EmptySlot(const LiveBucket& bucket) {
@@ -65,15 +73,17 @@ int EmptySlot(const LiveBucket& bucket) {
   return -1;
 }
 
-int UsedSlots(const LiveBucket& bucket) {
-  int used = 0;
-  for (int i = 0; i < kSlots; ++i) used += Load(bucket.keys[i]) != 0 ? 1 : 0;
+uint32_t UsedSlots(const LiveBucket& bucket) {
+  uint32_t used = 0;
+  for (const uint64_t& key : bucket.keys) used += Load(key) != 0 ? 1 : 0;
   return used;
 }
 
+bool HasAddress(uint64_t key, uint64_t address) { return (key ^ address) << (64 - format::kAddressBits) == 0; }
+
 int SlotOf(const LiveBucket& bucket, uint64_t address) {
   for (int i = 0; i < kSlots; ++i) {
-    if (format::KeyAddress(Load(bucket.keys[i])) == address) return i;
+    if (HasAddress(Load(bucket.keys[i]), address)) return i;
   }
   return -1;
 }
@@ -127,11 +137,15 @@ uint64_t LiveTable::CapacityLeft() const {
   return (mapped + recording_->ChunksLeft()) * format::kBucketsPerChunk * kTargetPerBucket;
 }
 
-void LiveTable::Prefetch(uint64_t address) const {
+LiveTable::Homes LiveTable::Locate(uint64_t address) const {
   const Hashes hashes = HashAddress(address);
   const uint32_t count = Load(recording_->header().live_buckets, std::memory_order_acquire);
-  __builtin_prefetch(Bucket(IndexOf(hashes.first, count)), 1);
-  __builtin_prefetch(Bucket(IndexOf(hashes.second, count)), 1);
+  const Homes homes{count,
+                    {hashes.first, hashes.second},
+                    {Bucket(IndexOf(hashes.first, count)), Bucket(IndexOf(hashes.second, count))}};
+  __builtin_prefetch(homes.buckets[0], 1);
+  __builtin_prefetch(homes.buckets[1], 1);
+  return homes;
 }
 
 // Appends an overflow bucket behind `last`, whose home is locked by the caller.
@@ -211,25 +225,43 @@ bool LiveTable::InsertInto(uint32_t hash, const LiveBlock& block, Reach reach, b
   }
 }
 
-bool LiveTable::Insert(const LiveBlock& block, LiveBlock* replaced) {
+bool LiveTable::Insert(const Homes& homes, const LiveBlock& block, LiveBlock* replaced) {
   replaced->address = 0;
-  if (block.address > format::kAddressMask || block.size > format::kMaxBlockBytes) {
+  if (block.address > format::kAddressMask || block.size > format::kMaxBlockBytes) [[unlikely]] {
     recording_->CountDrop(format::Drop::kUnrepresentable);
     return false;
   }
-  const Hashes hashes = HashAddress(block.address);
-  const uint32_t count = Load(recording_->header().live_buckets, std::memory_order_acquire);
-  const LiveBucket& first = *Bucket(IndexOf(hashes.first, count));
-  const LiveBucket& second = *Bucket(IndexOf(hashes.second, count));
   // A block that was freed where we could not see it: its address is used again. Chains are not searched for that: they
   // are rare, such blocks too, and every allocation would pay.
-  if (SlotOf(first, block.address) >= 0 || SlotOf(second, block.address) >= 0) {
+  if (SlotOf(*homes.buckets[0], block.address) >= 0 || SlotOf(*homes.buckets[1], block.address) >= 0) [[unlikely]] {
     LiveBlock stale;
-    if (Take(block.address, &stale)) *replaced = stale;
+    if (TakeAnywhere(block.address, &stale)) *replaced = stale;
+    return InsertAnywhere(homes, block);
   }
-  const bool first_is_better = UsedSlots(first) <= UsedSlots(second);
-  const uint32_t better = first_is_better ? hashes.first : hashes.second;
-  const uint32_t other = first_is_better ? hashes.second : hashes.first;
+  LiveBucket* home = homes.buckets[UsedSlots(*homes.buckets[0]) <= UsedSlots(*homes.buckets[1]) ? 0 : 1];
+  if (LockBucket(home)) [[likely]] {
+    // No split has moved the bucket's content since.
+    const bool same = Load(recording_->header().live_buckets, std::memory_order_acquire) == homes.count;
+    // Without branches, which would be guessed wrong: the first empty slot, 3 if there is none.
+    const uint32_t first = Load(home->keys[0]) != 0 ? 1 : 0;
+    const uint32_t second = first & (Load(home->keys[1]) != 0 ? 1 : 0);
+    const uint32_t third = second & (Load(home->keys[2]) != 0 ? 1 : 0);
+    const bool fits = same && third == 0;
+    if (fits) [[likely]]
+      Fill(home, static_cast<int>(first + second), block);
+    UnlockBucket(home);
+    if (fits) [[likely]]
+      return true;
+  }
+  return InsertAnywhere(homes, block);
+}
+
+[[gnu::noinline]] bool LiveTable::InsertAnywhere(const Homes& homes, const LiveBlock& block) {
+  const uint32_t count = Load(recording_->header().live_buckets, std::memory_order_acquire);
+  const uint32_t used[2] = {UsedSlots(*Bucket(IndexOf(homes.hashes[0], count))),
+                            UsedSlots(*Bucket(IndexOf(homes.hashes[1], count)))};
+  const uint32_t better = homes.hashes[used[0] <= used[1] ? 0 : 1];
+  const uint32_t other = homes.hashes[used[0] <= used[1] ? 1 : 0];
   // Every chain is filled up before one grows: they never shrink, and churn would extend one after the other.
   const struct {
     uint32_t hash;
@@ -269,8 +301,33 @@ bool LiveTable::FindSlot(uint64_t address, uint32_t count, Place* place) const {
   return false;
 }
 
-bool LiveTable::Take(uint64_t address, LiveBlock* block) {
+bool LiveTable::Take(const Homes& homes, uint64_t address, LiveBlock* block) {
   if (address == 0 || address > format::kAddressMask) return false;
+  // Without branches, which would be guessed wrong.
+  uint64_t* found = nullptr;
+  for (LiveBucket* bucket : homes.buckets) {
+    for (uint64_t& key : bucket->keys) found = HasAddress(Load(key), address) ? &key : found;
+  }
+  if (found != nullptr) [[likely]] {
+    const auto at = reinterpret_cast<uintptr_t>(found);
+    auto* home = reinterpret_cast<LiveBucket*>(at & ~(sizeof(LiveBucket) - 1));
+    const auto slot = static_cast<int>(at % sizeof(LiveBucket) / sizeof(uint64_t));
+    if (LockBucket(home)) [[likely]] {
+      const bool still_there = HasAddress(Load(*found), address) &&
+                               Load(recording_->header().live_buckets, std::memory_order_acquire) == homes.count;
+      if (still_there) [[likely]] {
+        *block = ReadSlot(*home, slot);
+        Store(*found, uint64_t{0}, std::memory_order_release);
+      }
+      UnlockBucket(home);
+      if (still_there) [[likely]]
+        return true;
+    }
+  }
+  return TakeAnywhere(address, block);
+}
+
+[[gnu::noinline]] bool LiveTable::TakeAnywhere(uint64_t address, LiveBlock* block) {
   for (;;) {
     const uint32_t count = Load(recording_->header().live_buckets, std::memory_order_acquire);
     const uint32_t unlinks = unlinks_.load(std::memory_order_acquire);

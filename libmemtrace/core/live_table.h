@@ -35,13 +35,21 @@ class LiveTable {
   bool Open(Recording* recording);
   void ForgetInChild();
 
-  void Prefetch(uint64_t address) const;
+  // The two buckets where `address` may be, on their way into the cache. Good for Insert and Take whenever they follow.
+  struct Homes {
+    uint32_t count;  // of buckets, when this was found out
+    uint32_t hashes[2];
+    format::LiveBucket* buckets[2];
+  };
+  Homes Locate(uint64_t address) const;
   // False: no room, or a lock was not released in time; the drop is counted. If the table still had a block at that
   // address (it was freed where the library cannot see), that one is removed into *replaced; else replaced->address is
   // 0.
-  bool Insert(const LiveBlock& block, LiveBlock* replaced);
+  bool Insert(const Homes& homes, const LiveBlock& block, LiveBlock* replaced);
+  bool Insert(const LiveBlock& block, LiveBlock* replaced) { return Insert(Locate(block.address), block, replaced); }
   // Removes the block at `address`. False: it is not here.
-  bool Take(uint64_t address, LiveBlock* block);
+  bool Take(const Homes& homes, uint64_t address, LiveBlock* block);
+  bool Take(uint64_t address, LiveBlock* block) { return Take(Locate(address), address, block); }
   // Adds buckets until `entries` fit well. A few at a time, by one thread at a time; others go on.
   void GrowFor(uint64_t entries);
   // Re-weighs every block of a finer rate to rates[index]: a block stays with the probability that it would have
@@ -66,6 +74,8 @@ class LiveTable {
     kExtend
   };  // the home bucket; its overflow buckets too; one more of them if need be
   bool InsertInto(uint32_t hash, const LiveBlock& block, Reach reach, bool* full);
+  bool InsertAnywhere(const Homes& homes, const LiveBlock& block);
+  bool TakeAnywhere(uint64_t address, LiveBlock* block);
   bool FindSlot(uint64_t address, uint32_t count, Place* place) const;
   format::LiveBucket* Extend(format::LiveBucket* last);
   bool CopyLeaving(uint32_t source, uint32_t count, format::LiveBucket* target);

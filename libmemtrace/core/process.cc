@@ -231,12 +231,6 @@ bool Start(const char* const* environment, const Surroundings& surroundings) {
   return true;
 }
 
-bool InForkedChild() {
-  const Process& p = g_process;
-  if (p.alive != nullptr) return p.alive->load(std::memory_order_relaxed) == 0;
-  return rt::ProcessId() != p.pid;
-}
-
 void BecomeChild() {
   Process& p = g_process;
   if (p.alive != nullptr) {

@@ -79,9 +79,9 @@ struct Process {
   bool brink = false;
   uint64_t rate_before_brink = 0;
 };
-extern Process g_process;
+extern Process g_process __attribute__((visibility("hidden")));
 // Apart, so that it lies among the zeroes of the file.
-extern Filter g_filter;
+extern Filter g_filter __attribute__((visibility("hidden")));
 
 // Sets up recording for this process as the environment says. Called once, by the first allocation or the library's
 // constructor; allocations of other threads meanwhile are not recorded. Returns whether this process was to be recorded, also
@@ -89,7 +89,11 @@ extern Filter g_filter;
 bool Start(const char* const* environment, const Surroundings& surroundings);
 
 // Whether this is a forked child that still believes to be its parent.
-bool InForkedChild();
+inline bool InForkedChild() {
+  const Process& p = g_process;
+  if (__builtin_expect(p.alive != nullptr, 1)) return p.alive->load(std::memory_order_relaxed) == 0;
+  return rt::ProcessId() != p.pid;
+}
 // Drops the parent's recording and begins one of the child's own, if children are followed. Call with
 // ThreadState::in_memtrace set.
 void BecomeChild();

@@ -10,124 +10,128 @@ namespace {
 using format::ColumnCell;
 using format::SiteCell;
 
-// The first eight bytes of a cell name what it counts.
-template <typename Cell>
-uint64_t& KeyOf(Cell* cell) {
-  return *reinterpret_cast<uint64_t*>(cell);
-}
-static_assert(offsetof(SiteCell, node) == 0 && offsetof(SiteCell, writer) == 4 && offsetof(ColumnCell, key) == 0);
-static_assert(std::endian::native == std::endian::little);
-
 constexpr uint32_t kAllWriters = 0xffffffff;
-uint64_t SiteKey(uint32_t writer, uint32_t site) { return uint64_t{writer} << 32 | site; }
 
-// Keeps what the cell held when the peak was reached, before it changes for the first time since.
-void FixPeak(SiteCell* cell, uint64_t peak_epoch) {
-  if (cell->peak_epoch == peak_epoch) return;
-  Store(cell->peak_bytes, cell->alloc_bytes - cell->free_bytes);
-  Store(cell->peak_epoch, peak_epoch);
+// The first eight bytes of a cell name what it counts: readers find both halves or none.
+void Name(SiteCell* cell, uint32_t writer, uint32_t site) {
+  static_assert(offsetof(SiteCell, node) == 0 && offsetof(SiteCell, writer) == 4);
+  static_assert(std::endian::native == std::endian::little);
+  Store(*reinterpret_cast<uint64_t*>(cell), uint64_t{writer} << 32 | site, std::memory_order_release);
 }
+
+bool IsWork(uint64_t column) { return column >> format::kColumnShift > format::kOctaves; }
 
 }  // namespace
 
-bool SiteTable::Open(Recording* recording) {
-  recording_ = recording;
-  sites_.generation.store(0, std::memory_order_relaxed);
-  columns_.generation.store(0, std::memory_order_relaxed);
-  leftover_ = nullptr;
-  return recording->AddChunk(sites_.kind) == 0 && recording->AddChunk(columns_.kind) == 0;
-}
-
-void SiteTable::ForgetInChild() {
-  sites_.grow_lock.Reset();
-  columns_.grow_lock.Reset();
-  leftover_lock_.Reset();
-}
-
-// Generation g lies in the chunks with ordinals 2^g - 1 to 2^(g+1) - 2.
-bool SiteTable::NextGeneration(Table* table, uint32_t generation) {
-  const rt::LockHolder holder(&table->grow_lock);
-  if (!holder.held()) return false;
-  if (table->generation.load(std::memory_order_acquire) != generation) return true;
-  const uint32_t wanted = (2u << (generation + 1)) - 1;
-  if (recording_->ChunksLeft() < wanted - recording_->ChunkCount(table->kind)) return false;
-  while (recording_->ChunkCount(table->kind) < wanted) {
-    if (recording_->AddChunk(table->kind) < 0) return false;
+bool SiteIndex::Grow() {
+  const uint32_t old_bits = bits();
+  auto* fresh = static_cast<Entry*>(rt::MapAnonymous(sizeof(Entry) << (old_bits + 1)));
+  if (fresh == nullptr) return false;
+  const Entry* old = table();
+  const uint32_t shift = 32 - (old_bits + 1);
+  for (uint32_t i = 0; i < 1u << old_bits; ++i) {
+    if (old[i].site == 0) continue;
+    uint32_t at = old[i].site * 0x9e3779b1u >> shift;
+    while (fresh[at & ((2u << old_bits) - 1)].site != 0) ++at;
+    fresh[at & ((2u << old_bits) - 1)] = old[i];
   }
-  table->generation.store(generation + 1, std::memory_order_release);
+  if (grown_ != nullptr) rt::Unmap(grown_, sizeof(Entry) << old_bits);
+  grown_ = fresh;
+  bits_ = old_bits + 1;
   return true;
 }
 
-template <typename Cell>
-Cell* SiteTable::CellAt(const Table& table, uint32_t generation, uint32_t hash) const {
-  constexpr uint32_t kPerChunk = format::kChunkBytes / sizeof(Cell);
-  const uint32_t first_chunk = (1u << generation) - 1;
-  const uint32_t index = hash & ((kPerChunk << generation) - 1);
-  return reinterpret_cast<Cell*>(recording_->Chunk(table.kind, first_chunk + index / kPerChunk)) + index % kPerChunk;
+void SiteIndex::Add(uint32_t site, uint32_t cell) {
+  Entry* entries = grown_ == nullptr ? first_ : grown_;
+  uint32_t at = Hash(site);
+  while (entries[at & mask()].site != 0) ++at;
+  entries[at & mask()] = {site, cell};
+  ++used_;
 }
 
-void SiteTable::Prefetch(uint32_t writer, uint32_t site) const {
-  const auto hash = static_cast<uint32_t>(rt::Mix(SiteKey(writer, site)));
-  const auto* cell = CellAt<SiteCell>(sites_, sites_.generation.load(std::memory_order_acquire), hash);
-  __builtin_prefetch(cell, 1);
-  __builtin_prefetch(cell->columns, 1);
+bool SiteTable::Open(Recording* recording) {
+  recording_ = recording;
+  cells_.store(1, std::memory_order_relaxed);
+  column_generation_.store(0, std::memory_order_relaxed);
+  return recording->AddChunk(format::ChunkKind::kSite) == 0 && recording->AddChunk(format::ChunkKind::kColumn) == 0;
 }
 
-// The cell of `key`, made if need be; nullptr if there is no room. A neighbourhood of `probes` cells that is full makes
-// the table grow, if it is not the whole table.
-template <typename Cell>
-Cell* SiteTable::Claim(Table* table, uint64_t key, uint32_t probes) {
-  for (;;) {
-    const uint32_t generation = table->generation.load(std::memory_order_acquire);
-    const auto hash = static_cast<uint32_t>(rt::Mix(key));
-    for (uint32_t probe = 0; probe < probes; ++probe) {
-      auto* cell = CellAt<Cell>(*table, generation, hash + probe);
-      uint64_t found = Load(KeyOf(cell));
-      if (found == key) return cell;
-      if (found != 0) continue;
-      if (Atomic(KeyOf(cell)).compare_exchange_strong(found, key, std::memory_order_relaxed) || found == key)
-        return cell;
+void SiteTable::ForgetInChild() {
+  column_grow_lock_.Reset();
+  leftover_lock_.Reset();
+}
+
+// Offset of a fresh cell, 0 if there is no room. A number is taken only when there is room for its cell.
+uint32_t SiteTable::NewCell(uint32_t writer, uint32_t site) {
+  uint32_t number = cells_.load(std::memory_order_relaxed);
+  const auto has_room = [this, &number] {
+    return number / format::kSitesPerChunk < recording_->ChunkCount(format::ChunkKind::kSite);
+  };
+  do {
+    while (!has_room()) {
+      if (recording_->AddChunk(format::ChunkKind::kSite) < 0 && !has_room()) return 0;
     }
-    if (probes != kProbes || !NextGeneration(table, generation)) return nullptr;
-  }
+  } while (!cells_.compare_exchange_weak(number, number + 1, std::memory_order_relaxed));
+  auto* cell = recording_->At<SiteCell, format::ChunkKind::kSite>(number);
+  Name(cell, writer, site);
+  return static_cast<uint32_t>(cell - CellAt(0));
 }
 
-template <typename Change>
-void SiteTable::Update(uint32_t writer, uint32_t site, Change change) {
-  auto* cell = Claim<SiteCell>(&sites_, SiteKey(writer, site));
-  if (cell == nullptr) {
-    recording_->CountDrop(format::Drop::kSiteTableFull);
-    cell = Claim<SiteCell>(&sites_, SiteKey(writer, format::kUnknownSite));
+// The thread's cell for a site that it meets for the first time; else its one for the unknown site; else nullptr.
+SiteCell* SiteTable::Claim(uint32_t writer, SiteIndex* index, uint32_t site) {
+  for (const uint32_t name : {site, format::kUnknownSite}) {
+    const uint32_t known = index->Find(name);
+    if (known != 0) return CellAt(known);
+    const uint32_t fresh = index->Reserve() ? NewCell(writer, name) : 0;
+    if (fresh != 0) {
+      index->Add(name, fresh);
+      return CellAt(fresh);
+    }
+    if (name == site) recording_->CountDrop(format::Drop::kSiteTableFull);
   }
-  const uint64_t peak_epoch = Load(recording_->header().peak_epoch);
-  if (cell != nullptr) {
-    FixPeak(cell, peak_epoch);
-    change(cell);
-    return;
-  }
-  const rt::LockHolder holder(&leftover_lock_);
-  if (!holder.held()) {
+  return nullptr;
+}
+
+SiteCell* SiteTable::LockLeftover() {
+  if (!leftover_lock_.Acquire()) {
     recording_->CountDrop(format::Drop::kBusy);
-    return;
+    return nullptr;
   }
-  if (leftover_ == nullptr) {
-    const uint32_t all = format::kSitesPerChunk << sites_.generation.load(std::memory_order_acquire);
-    leftover_ = Claim<SiteCell>(&sites_, SiteKey(kAllWriters, format::kUnknownSite), all);
-    if (leftover_ == nullptr) return;
-  }
-  FixPeak(leftover_, peak_epoch);
-  change(leftover_);
+  auto* cell = recording_->At<SiteCell, format::ChunkKind::kSite>(0);
+  if (cell->node == 0) Name(cell, kAllWriters, format::kUnknownSite);
+  return cell;
 }
 
-void SiteTable::AddColumn(SiteCell* cell, int column, uint64_t bytes) {
-  const uint64_t mark = format::InlineColumn(column, 0);
-  for (uint64_t& slot : cell->columns) {
-    const uint64_t value = slot;
-    if (value != 0 && (value & ~format::kColumnBytesMask) != mark) continue;
-    Store(slot, (value | mark) + bytes);
+// Frees a slot: its column goes to a slot that is empty, else to the shared cells. A reader may see it twice meanwhile.
+void SiteTable::MoveOut(SiteCell* cell, uint64_t* slot) {
+  for (uint64_t& other : cell->columns) {
+    if (other != 0) continue;
+    Store(other, *slot);
     return;
   }
-  auto* shared = Claim<ColumnCell>(&columns_, format::ColumnKey(cell->node, column));
+  AddShared(cell->node, static_cast<int>(*slot >> format::kColumnShift) - 1, *slot & format::kColumnBytesMask);
+}
+
+// The home slot is empty or holds another column. An age of the same home stays there, until there is no room at all;
+// an octave of work that is over makes room.
+[[gnu::noinline]] void SiteTable::AddElsewhere(SiteCell* cell, int column, uint64_t bytes) {
+  const uint64_t mark = format::InlineColumn(column, 0);
+  uint64_t* home = &cell->columns[HomeOf(column)];
+  uint64_t* empty = nullptr;
+  for (uint64_t& slot : cell->columns) {
+    if (slot != 0 && (slot & ~format::kColumnBytesMask) == mark) {
+      Store(slot, slot + bytes);
+      return;
+    }
+    if (slot == 0) empty = &slot;
+  }
+  uint64_t* target = *home == 0 || IsWork(*home) || empty == nullptr ? home : empty;
+  if (*target != 0) MoveOut(cell, target);
+  Store(*target, mark + bytes);
+}
+
+void SiteTable::AddShared(uint32_t node, int column, uint64_t bytes) {
+  ColumnCell* shared = ClaimColumn(format::ColumnKey(node, column));
   if (shared == nullptr) {
     recording_->CountDrop(format::Drop::kSiteTableFull);
     return;
@@ -135,21 +139,41 @@ void SiteTable::AddColumn(SiteCell* cell, int column, uint64_t bytes) {
   Atomic(shared->bytes).fetch_add(bytes, std::memory_order_relaxed);
 }
 
-void SiteTable::CountAllocation(uint32_t writer, uint32_t site, format::Weight weight, uint64_t work_bytes) {
-  Update(writer, site, [&](SiteCell* cell) {
-    Bump(cell->alloc_count_q16, weight.count_q16);
-    Bump(cell->alloc_bytes, weight.bytes);
-    AddColumn(cell, format::WorkColumn(work_bytes), weight.bytes);
-  });
+// Generation g lies in the chunks with ordinals 2^g - 1 to 2^(g+1) - 2.
+bool SiteTable::NextGeneration(uint32_t generation) {
+  constexpr auto kKind = format::ChunkKind::kColumn;
+  const rt::LockHolder holder(&column_grow_lock_);
+  if (!holder.held()) return false;
+  if (column_generation_.load(std::memory_order_acquire) != generation) return true;
+  const uint32_t wanted = (2u << (generation + 1)) - 1;
+  if (recording_->ChunksLeft() < wanted - recording_->ChunkCount(kKind)) return false;
+  while (recording_->ChunkCount(kKind) < wanted) {
+    if (recording_->AddChunk(kKind) < 0) return false;
+  }
+  column_generation_.store(generation + 1, std::memory_order_release);
+  return true;
 }
 
-void SiteTable::CountFree(uint32_t writer, uint32_t site, format::Weight weight, uint64_t age_bytes, bool temporary) {
-  Update(writer, site, [&](SiteCell* cell) {
-    Bump(cell->free_count_q16, weight.count_q16);
-    Bump(cell->free_bytes, weight.bytes);
-    if (temporary) Bump(cell->temporary_count_q16, weight.count_q16);
-    AddColumn(cell, format::AgeColumn(age_bytes), weight.bytes);
-  });
+ColumnCell* SiteTable::ColumnAt(uint32_t generation, uint32_t hash) const {
+  const uint32_t index = hash & ((format::kColumnsPerChunk << generation) - 1);
+  return recording_->At<ColumnCell, format::ChunkKind::kColumn>(((1u << generation) - 1) * format::kColumnsPerChunk +
+                                                                index);
+}
+
+// The cell of `key`, made if need be; nullptr if there is no room.
+ColumnCell* SiteTable::ClaimColumn(uint64_t key) {
+  for (;;) {
+    const uint32_t generation = column_generation_.load(std::memory_order_acquire);
+    const auto hash = static_cast<uint32_t>(rt::Mix(key));
+    for (uint32_t probe = 0; probe < kProbes; ++probe) {
+      ColumnCell* cell = ColumnAt(generation, hash + probe);
+      uint64_t found = Load(cell->key);
+      if (found == key) return cell;
+      if (found != 0) continue;
+      if (Atomic(cell->key).compare_exchange_strong(found, key, std::memory_order_relaxed) || found == key) return cell;
+    }
+    if (!NextGeneration(generation)) return nullptr;
+  }
 }
 
 }  // namespace memtrace::core

@@ -11,42 +11,124 @@
 
 namespace memtrace::core {
 
-// Open addressing in a generation of 2^g chunks. When a neighbourhood is full the next generation, twice as large,
-// begins, and the old one is left as it is: cells add up, so nothing ever moves. A cell is claimed once for a pair of
-// site and thread, and then written by that thread alone, with plain stores.
+// Where one thread's cells are: private memory of that thread, zeroed at first. Open addressing, at most half full.
+class SiteIndex {
+ public:
+  // The file offset of the cell in units of a cell, 0 if the thread has none for `site`.
+  uint32_t Find(uint32_t site) const {
+    const Entry* entries = table();
+    for (uint32_t at = Hash(site);; ++at) {
+      const Entry& entry = entries[at & mask()];
+      if (entry.site == site || entry.site == 0) return entry.cell;
+    }
+  }
+  // Makes room for one more. False: there is no memory for it.
+  bool Reserve() { return used_ < 1u << (bits() - 1) || Grow(); }
+  void Add(uint32_t site, uint32_t cell);
+  uint64_t mapped_bytes() const { return grown_ == nullptr ? 0 : sizeof(Entry) << bits_; }
+
+ private:
+  struct Entry {
+    uint32_t site;  // 0: empty
+    uint32_t cell;
+  };
+  static constexpr uint32_t kFirstBits = 7;
+  uint32_t bits() const { return grown_ == nullptr ? kFirstBits : bits_; }
+  uint32_t mask() const { return (1u << bits()) - 1; }
+  const Entry* table() const { return grown_ == nullptr ? first_ : grown_; }
+  uint32_t Hash(uint32_t site) const { return site * 0x9e3779b1u >> (32 - bits()); }
+  bool Grow();
+
+  uint32_t used_;
+  uint32_t bits_;
+  Entry* grown_;
+  Entry first_[1 << kFirstBits];
+};
+
+// Cells are handed out one after the other, for a pair of site and thread, and then written by that thread alone, with
+// plain stores: threads meet on no line, nothing is searched in the recording, evicted or moved. Readers add cells up.
 class SiteTable {
  public:
   bool Open(Recording* recording);
   void ForgetInChild();
 
-  void Prefetch(uint32_t writer, uint32_t site) const;
-  // `writer` is the index of the calling thread's buffer. Without room the counters go to the unknown site.
-  void CountAllocation(uint32_t writer, uint32_t site, format::Weight weight, uint64_t work_bytes);
+  // `writer` is the index of the calling thread's buffer, `index` the thread's. Without room the counters go to the
+  // unknown site.
+  void CountAllocation(uint32_t writer, SiteIndex* index, uint32_t site, format::Weight weight, uint64_t work_bytes) {
+    Update(writer, index, site, [&](format::SiteCell* cell) {
+      Bump(cell->alloc_count_q16, weight.count_q16);
+      Bump(cell->alloc_bytes, weight.bytes);
+      AddColumn(cell, format::WorkColumn(work_bytes), weight.bytes);
+    });
+  }
   // age_bytes: what the process has allocated since the block was.
-  void CountFree(uint32_t writer, uint32_t site, format::Weight weight, uint64_t age_bytes, bool temporary);
+  void CountFree(uint32_t writer, SiteIndex* index, uint32_t site, format::Weight weight, uint64_t age_bytes,
+                 bool temporary) {
+    Update(writer, index, site, [&](format::SiteCell* cell) {
+      Bump(cell->free_count_q16, weight.count_q16);
+      Bump(cell->free_bytes, weight.bytes);
+      if (temporary) Bump(cell->temporary_count_q16, weight.count_q16);
+      AddColumn(cell, format::AgeColumn(age_bytes), weight.bytes);
+    });
+  }
 
  private:
   static constexpr uint32_t kProbes = 16;
-  struct Table {
-    constexpr explicit Table(format::ChunkKind table_kind) : kind(table_kind) {}
-    format::ChunkKind kind;
-    std::atomic<uint32_t> generation{0};
-    rt::Lock grow_lock;
-  };
-  template <typename Cell>
-  Cell* CellAt(const Table& table, uint32_t generation, uint32_t hash) const;
-  template <typename Cell>
-  Cell* Claim(Table* table, uint64_t key, uint32_t probes = kProbes);
-  bool NextGeneration(Table* table, uint32_t generation);
+  static constexpr uint32_t kColumnSlots = sizeof(format::SiteCell::columns) / sizeof(uint64_t);
+
+  format::SiteCell* CellAt(uint32_t offset) const {
+    return reinterpret_cast<format::SiteCell*>(const_cast<uint8_t*>(recording_->data())) + offset;
+  }
+  uint32_t NewCell(uint32_t writer, uint32_t site);
+  format::SiteCell* Claim(uint32_t writer, SiteIndex* index, uint32_t site);
+  format::SiteCell* LockLeftover();
+
+  // Keeps what the cell held when the peak was reached, before it changes for the first time since.
+  void FixPeak(format::SiteCell* cell) {
+    const uint64_t epoch = Load(recording_->header().peak_epoch);
+    if (cell->peak_epoch == epoch) return;
+    Store(cell->peak_bytes, cell->alloc_bytes - cell->free_bytes);
+    Store(cell->peak_epoch, epoch);
+  }
   template <typename Change>
-  void Update(uint32_t writer, uint32_t site, Change change);
-  void AddColumn(format::SiteCell* cell, int column, uint64_t bytes);
+  void Update(uint32_t writer, SiteIndex* index, uint32_t site, Change change) {
+    const uint32_t known = index->Find(site);
+    format::SiteCell* cell = known != 0 ? CellAt(known) : Claim(writer, index, site);
+    const bool shared = cell == nullptr;
+    if (__builtin_expect(shared, 0) && (cell = LockLeftover()) == nullptr) return;
+    FixPeak(cell);
+    change(cell);
+    if (shared) leftover_lock_.Release();
+  }
+
+  // Ages of one site's blocks are mostly neighbours, and of the octaves of work only the present one grows: so each has
+  // a slot that is looked at first and mostly right.
+  static constexpr uint32_t kWorkSlot = kColumnSlots - 1;
+  static constexpr uint32_t HomeOf(int column) {
+    return column >= format::kOctaves ? kWorkSlot : static_cast<uint32_t>(column) % kWorkSlot;
+  }
+  void AddColumn(format::SiteCell* cell, int column, uint64_t bytes) {
+    uint64_t& slot = cell->columns[HomeOf(column)];
+    if (__builtin_expect(slot >> format::kColumnShift == static_cast<uint64_t>(column + 1), 1)) {
+      Store(slot, slot + bytes);
+    } else {
+      AddElsewhere(cell, column, bytes);
+    }
+  }
+  void AddElsewhere(format::SiteCell* cell, int column, uint64_t bytes);
+  void MoveOut(format::SiteCell* cell, uint64_t* slot);
+  void AddShared(uint32_t node, int column, uint64_t bytes);
+  format::ColumnCell* ColumnAt(uint32_t generation, uint32_t hash) const;
+  format::ColumnCell* ClaimColumn(uint64_t key);
+  bool NextGeneration(uint32_t generation);
 
   Recording* recording_ = nullptr;
-  Table sites_{format::ChunkKind::kSite};
-  Table columns_{format::ChunkKind::kColumn};
-  // Of the unknown site, claimed when a thread first finds no room for one of its own; all such threads share it.
-  format::SiteCell* leftover_ = nullptr;
+  std::atomic<uint32_t> cells_{0};  // handed out
+  // Of columns that their cells have no room for: open addressing in a generation of 2^g chunks. When a neighbourhood
+  // is full the next generation, twice as large, begins, and the old one is left as it is.
+  std::atomic<uint32_t> column_generation_{0};
+  rt::Lock column_grow_lock_;
+  // The first cell, of the unknown site: shared by threads that find no room for one of their own.
   rt::Lock leftover_lock_;
 };
 

@@ -11,16 +11,25 @@ namespace {
 constexpr uint32_t kInitialSlots = 8192;
 constexpr uint32_t kProbes = 64;
 
-uint32_t Hash(uint32_t parent, uint64_t pc_module) {
-  return static_cast<uint32_t>(rt::Mix(pc_module * 0x9e3779b97f4a7c15 + parent));
-}
+// Where to look at the `probe`-th attempt. First through the line of four slots that belongs to the parent and its
+// neighbour: most nodes have one child or none, and the nodes of one stack were numbered one after the other, so a
+// known stack is found in adjacent lines. The children that find no place there are scattered, in strides that
+// lead out of a region where all lines are full.
+class Probes {
+ public:
+  Probes(uint32_t parent, uint64_t pc_module) : parent_(parent), pc_module_(pc_module) {}
+  uint32_t operator[](uint32_t probe) {
+    if (probe < 4) return (parent_ >> 1) * 4 + (((parent_ << 1) + probe) & 3);
+    if (probe == 4) hash_ = rt::Mix(pc_module_ * 0x9e3779b97f4a7c15 + parent_);
+    const auto stride = static_cast<uint32_t>(hash_ >> 32) | 1;
+    return (static_cast<uint32_t>(hash_) + probe / 4 * stride) * 4 + (probe & 3);
+  }
 
-// Where to look at the `probe`-th attempt: through the cache line of four slots, then at lines further and further
-// away.
-uint32_t ProbeIndex(uint32_t hash, uint32_t probe) {
-  const uint32_t line = probe / 4;
-  return (hash & ~uint32_t{3}) + line * (line + 1) / 2 * 4 + ((hash + probe) & 3);
-}
+ private:
+  uint32_t parent_;
+  uint64_t pc_module_;
+  uint64_t hash_ = 0;
+};
 
 }  // namespace
 
@@ -77,9 +86,9 @@ void StackTable::GrowIndex(Index* old) {
         const uint32_t node = Load(known.node, std::memory_order_acquire);
         if (node == 0 || node == kBusy) continue;
         const Slot copy = {Load(known.pc_module), Load(known.parent), node};
-        const uint32_t hash = Hash(copy.parent, copy.pc_module);
+        Probes probes(copy.parent, copy.pc_module);
         for (uint32_t probe = 0; probe < kProbes; ++probe) {
-          Slot& slot = index->slots()[ProbeIndex(hash, probe) & index->mask];
+          Slot& slot = index->slots()[probes[probe] & index->mask];
           if (slot.node != 0) continue;
           slot = copy;
           break;
@@ -97,11 +106,11 @@ void StackTable::GrowIndex(Index* old) {
 uint32_t StackTable::Intern(uint32_t parent, uint64_t pc, uint16_t module, uint16_t flags) {
   static_assert((format::kNodeTruncated | format::kNodeInterrupted) < 4);
   const uint64_t pc_module = (pc & 0xffffffffffff) | uint64_t{module} << 48;
-  const uint32_t hash = Hash(parent, pc_module);
+  Probes probes(parent, pc_module);
   Index* index = index_.load(std::memory_order_acquire);
   Slot* free_slot = nullptr;
   for (uint32_t probe = 0; probe < kProbes; ++probe) {
-    Slot& slot = index->slots()[ProbeIndex(hash, probe) & index->mask];
+    Slot& slot = index->slots()[probes[probe] & index->mask];
     const uint32_t node = Load(slot.node, std::memory_order_acquire);
     if (node == 0) {
       free_slot = &slot;

@@ -20,6 +20,7 @@ bool GiveScratch(format::ThreadBuffer* buffer, uint32_t index, uint32_t tid, uin
     Scratch(buffer)->index = index;
     Scratch(buffer)->stack.capacity = depth;
   }
+  Scratch(buffer)->limits = {};
   Scratch(buffer)->is_main_thread = tid == static_cast<uint32_t>(rt::ProcessId());
   return true;
 }

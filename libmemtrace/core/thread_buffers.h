@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "libmemtrace/core/recording.h"
+#include "libmemtrace/core/site_table.h"
 #include "libmemtrace/core/thread_state.h"
 #include "libmemtrace/format/tables.h"
 #include "libmemtrace/unwind/remembering.h"
@@ -17,7 +18,9 @@ struct ThreadScratch {
   uint32_t index;            // of the buffer
   const ThreadState* state;  // of the owner: gone when it is dead
   bool is_main_thread;
-  int32_t pending_entries;        // change of the live table's content, not yet in Process::live_entries
+  int32_t pending_entries;     // change of the live table's content, not yet in Process::live_entries
+  unwind::StackLimits limits;  // of the stack that the thread was on last; valid for any sp within
+  SiteIndex sites;
   unwind::RememberedStack stack;  // with room for options.depth frames behind it
 };
 

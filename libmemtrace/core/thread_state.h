@@ -27,7 +27,7 @@ struct ThreadState {
 };
 static_assert(sizeof(ThreadState) == 56);  // the unwinder keeps one word more
 
-extern constinit thread_local ThreadState t_state __attribute__((tls_model("initial-exec")));
+extern constinit thread_local ThreadState t_state __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
 }  // namespace memtrace::core
 

@@ -39,8 +39,8 @@ constexpr double Probability(uint64_t size, uint64_t rate_bytes) {
 }
 
 constexpr Weight WeightOf(uint64_t size, uint64_t rate_bytes) {
+  if ((size == 0 ? 1 : size) >= rate_bytes) return {size, kCountOne};
   const double p = Probability(size, rate_bytes);
-  if (p >= 1.0) return {size, kCountOne};
   return {static_cast<uint64_t>(static_cast<double>(size) / p + 0.5),
           static_cast<uint64_t>(static_cast<double>(kCountOne) / p + 0.5)};
 }

@@ -30,7 +30,7 @@ struct RealFunctions {
   size_t (*malloc_usable_size)(void*);
 };
 // Filled by Begin(); zero before. A function that the program's libraries lack stays zero.
-extern RealFunctions g_real;
+extern RealFunctions g_real __attribute__((visibility("hidden")));
 
 // Finds the real functions and starts the recording, once. Until it is done, and for calls that it makes itself, the
 // caller is served by bootstrap.h. Returns whether g_real may be used.

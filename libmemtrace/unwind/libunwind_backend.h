@@ -24,7 +24,7 @@ bool UseLibunwind(UnwBacktrace backtrace);
 Unwound UnwindByLibunwind(const Registers& start, Frame* frames, uint32_t capacity);
 
 // Null: Unwind is our own. Stored by UseLibunwind only.
-extern constinit std::atomic<UnwBacktrace> g_unw_backtrace;
+extern constinit std::atomic<UnwBacktrace> g_unw_backtrace __attribute__((visibility("hidden")));
 inline bool IsLibunwindUsed() { return g_unw_backtrace.load(std::memory_order_relaxed) != nullptr; }
 
 }  // namespace memtrace::unwind

@@ -7,6 +7,9 @@
 #include "libmemtrace/unwind/rules.h"
 
 namespace memtrace::unwind {
+
+constinit std::atomic<uint32_t> g_module_generation{0};
+
 namespace {
 
 constexpr uint32_t kChunkModules = 64;
@@ -18,7 +21,6 @@ constexpr uint32_t kElfMagic = 0x464c457f;
 // (acquire) before entries are looked at.
 constinit std::atomic<Module*> g_chunks[(kMaxModules + kChunkModules - 1) / kChunkModules] = {};
 constinit std::atomic<uint32_t> g_count{0};
-constinit std::atomic<uint32_t> g_generation{0};
 // Under the MapsLock; too large for a signal stack.
 constinit ElfHeaders g_headers = {};
 
@@ -315,11 +317,9 @@ void ForgetUnloadedModules() {
   }
   g_anonymous_count.store(0, std::memory_order_relaxed);
   if (!any) return;
-  g_generation.fetch_add(1, std::memory_order_seq_cst);
+  g_module_generation.fetch_add(1, std::memory_order_seq_cst);
   RuleCache::EraseModules(IsGone);
 }
-
-uint32_t ModuleGeneration() { return g_generation.load(std::memory_order_acquire); }
 
 void ResetAfterFork() { MapsLock::Reset(); }
 

@@ -55,7 +55,8 @@ const Module& ModuleAt(uint32_t index);
 // To be called after dlclose: marks what is no longer mapped as closed and drops its rules.
 void ForgetUnloadedModules();
 // Raised whenever a module is closed: whoever remembers frames must forget them.
-uint32_t ModuleGeneration();
+extern constinit std::atomic<uint32_t> g_module_generation __attribute__((visibility("hidden")));
+inline uint32_t ModuleGeneration() { return g_module_generation.load(std::memory_order_acquire); }
 
 // In the child of a fork: another thread of the parent may have held the lock.
 void ResetAfterFork();

@@ -13,19 +13,29 @@
 
 namespace memtrace::unwind {
 
+// A word of the stack that a step read: the return address, or a saved frame pointer.
+struct StackWord {
+  uintptr_t slot;
+  uintptr_t value;
+};
+
 struct RememberedFrame {
   uintptr_t pc;  // as the walk found it: a return address, or exact
   uintptr_t sp;
   uintptr_t fp;
-  uintptr_t ra_slot;  // where the step to the caller read its pc ...
-  uintptr_t ra;       // ... and what it read
-  uintptr_t fp_slot;
-  uintptr_t saved_fp;
-  uint32_t node;  // of the caller of this interface; kept with the frame
+  uint32_t words;  // that the steps from the outermost frame down to this one read: the first ones of words()
+  uint32_t node;   // of the caller of this interface; kept with the frame
   uint16_t module;
   uint16_t flags;
 };
-static_assert(sizeof(RememberedFrame) == 64);
+static_assert(sizeof(RememberedFrame) == 40);
+
+// A frame of the walk that goes on, before it is known how far out it lies.
+struct FreshFrame {
+  RememberedFrame frame;
+  StackWord words[2];  // frame.words of them
+};
+static_assert(sizeof(FreshFrame) >= sizeof(Frame));
 
 // One per thread, zeroed at first; only that thread uses it, and never twice at the same time.
 struct RememberedStack {
@@ -35,8 +45,12 @@ struct RememberedStack {
   uint32_t module_generation;
   uintptr_t high;  // of the limits that the stack was walked with
   bool truncated;
-  // frames()[0] is the outermost frame. There is room for twice the capacity: the upper half is the walk's.
+
+  // frames()[0] is the outermost frame.
   RememberedFrame* frames() { return reinterpret_cast<RememberedFrame*>(this + 1); }
+  StackWord* words() { return reinterpret_cast<StackWord*>(frames() + capacity); }
+  // The walk's own: free between walks.
+  FreshFrame* fresh() { return reinterpret_cast<FreshFrame*>(words() + uint64_t{2} * capacity); }
   uintptr_t LookupPc(uint32_t frame) {
     const RememberedFrame& f = frames()[frame];
     return f.pc - ((f.flags & kExactPc) != 0 ? 0 : 1);
@@ -44,13 +58,13 @@ struct RememberedStack {
   static constexpr uint16_t kExactPc = 1 << 15;  // beside format::kNode... in RememberedFrame::flags
 };
 constexpr uint64_t RememberedStackBytes(uint32_t capacity) {
-  return sizeof(RememberedStack) + uint64_t{2} * capacity * sizeof(RememberedFrame);
+  return sizeof(RememberedStack) + capacity * (sizeof(RememberedFrame) + 2 * sizeof(StackWord) + sizeof(FreshFrame));
 }
 
 // Walks the stack from `start`; afterwards `stack` holds it, and the outermost *kept frames are the same places in the
 // code as before, with their nodes. Returns false where this way is not open (registers beside sp and fp are needed,
 // the stack is too deep, another backend is in use): use Unwind; what was remembered is forgotten. Contracts of
-// unwind.h hold. Cost: about 1 ns per frame that is kept.
+// unwind.h hold. Cost: two loads and a comparison for each word that is kept.
 bool UnwindRemembering(const Registers& start, const StackLimits& limits, RememberedStack* stack, uint32_t* kept);
 
 }  // namespace memtrace::unwind

@@ -75,7 +75,8 @@ TEST_F(SnapshotWriterTest, HoldsWhatTheRecordingHolds) {
   const uint32_t node = stacks_.Intern(stacks_.Intern(0, 0x1000, 0xffff, 0), 0x2000, 0xffff, 0);
   LiveBlock replaced;
   ASSERT_TRUE(live_.Insert({0x5000, 300, node, 0, 0}, &replaced));
-  sites_.CountAllocation(0, node, {300, format::kCountOne}, 0);
+  SiteIndex index{};
+  sites_.CountAllocation(0, &index, node, {300, format::kCountOne}, 0);
   InsertBlocks(0, 3000);  // with chains
   rt::TextBuffer<1024> path;
   ASSERT_EQ(Write(1, &path), 0);
