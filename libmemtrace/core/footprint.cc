@@ -44,7 +44,7 @@ uint64_t OwnBytes() {
   const Process& p = g_process;
   const uint64_t per_thread = sizeof(ThreadScratch) + unwind::RememberedStackBytes(p.options.depth) + rt::PageBytes();
   return sizeof(Process) + sizeof(Filter) + unwind::RuleCache::kBytes + p.stacks.private_bytes() +
-         Load(p.recording.header().thread_count) * per_thread;
+         p.sites.private_bytes() + Load(p.recording.header().thread_count) * per_thread;
 }
 
 uint64_t ResidentAnonymousBytes() {

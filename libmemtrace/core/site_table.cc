@@ -23,7 +23,7 @@ bool IsWork(uint64_t column) { return column >> format::kColumnShift > format::k
 
 }  // namespace
 
-bool SiteIndex::Grow() {
+bool SiteIndex::Grow(std::atomic<uint64_t>* mapped_bytes) {
   const uint32_t old_bits = bits();
   auto* fresh = static_cast<Entry*>(rt::MapAnonymous(sizeof(Entry) << (old_bits + 1)));
   if (fresh == nullptr) return false;
@@ -35,7 +35,9 @@ bool SiteIndex::Grow() {
     while (fresh[at & ((2u << old_bits) - 1)].site != 0) ++at;
     fresh[at & ((2u << old_bits) - 1)] = old[i];
   }
-  if (grown_ != nullptr) rt::Unmap(grown_, sizeof(Entry) << old_bits);
+  const uint64_t old_bytes = grown_ == nullptr ? 0 : sizeof(Entry) << old_bits;
+  if (grown_ != nullptr) rt::Unmap(grown_, old_bytes);
+  mapped_bytes->fetch_add((sizeof(Entry) << (old_bits + 1)) - old_bytes, std::memory_order_relaxed);
   grown_ = fresh;
   bits_ = old_bits + 1;
   return true;
@@ -52,6 +54,7 @@ void SiteIndex::Add(uint32_t site, uint32_t cell) {
 bool SiteTable::Open(Recording* recording) {
   recording_ = recording;
   cells_.store(1, std::memory_order_relaxed);
+  private_bytes_.store(0, std::memory_order_relaxed);
   column_generation_.store(0, std::memory_order_relaxed);
   return recording->AddChunk(format::ChunkKind::kSite) == 0 && recording->AddChunk(format::ChunkKind::kColumn) == 0;
 }
@@ -82,7 +85,7 @@ SiteCell* SiteTable::Claim(uint32_t writer, SiteIndex* index, uint32_t site) {
   for (const uint32_t name : {site, format::kUnknownSite}) {
     const uint32_t known = index->Find(name);
     if (known != 0) return CellAt(known);
-    const uint32_t fresh = index->Reserve() ? NewCell(writer, name) : 0;
+    const uint32_t fresh = index->Reserve(&private_bytes_) ? NewCell(writer, name) : 0;
     if (fresh != 0) {
       index->Add(name, fresh);
       return CellAt(fresh);

@@ -22,10 +22,9 @@ class SiteIndex {
       if (entry.site == site || entry.site == 0) return entry.cell;
     }
   }
-  // Makes room for one more. False: there is no memory for it.
-  bool Reserve() { return used_ < 1u << (bits() - 1) || Grow(); }
+  // Makes room for one more; *mapped_bytes is changed by the memory that this takes. False: there is none.
+  bool Reserve(std::atomic<uint64_t>* mapped_bytes) { return used_ < 1u << (bits() - 1) || Grow(mapped_bytes); }
   void Add(uint32_t site, uint32_t cell);
-  uint64_t mapped_bytes() const { return grown_ == nullptr ? 0 : sizeof(Entry) << bits_; }
 
  private:
   struct Entry {
@@ -37,7 +36,7 @@ class SiteIndex {
   uint32_t mask() const { return (1u << bits()) - 1; }
   const Entry* table() const { return grown_ == nullptr ? first_ : grown_; }
   uint32_t Hash(uint32_t site) const { return site * 0x9e3779b1u >> (32 - bits()); }
-  bool Grow();
+  bool Grow(std::atomic<uint64_t>* mapped_bytes);
 
   uint32_t used_;
   uint32_t bits_;
@@ -51,6 +50,9 @@ class SiteTable {
  public:
   bool Open(Recording* recording);
   void ForgetInChild();
+
+  // Of the indexes of all threads.
+  uint64_t private_bytes() const { return private_bytes_.load(std::memory_order_relaxed); }
 
   // `writer` is the index of the calling thread's buffer, `index` the thread's. Without room the counters go to the
   // unknown site.
@@ -124,6 +126,7 @@ class SiteTable {
 
   Recording* recording_ = nullptr;
   std::atomic<uint32_t> cells_{0};  // handed out
+  std::atomic<uint64_t> private_bytes_{0};
   // Of columns that their cells have no room for: open addressing in a generation of 2^g chunks. When a neighbourhood
   // is full the next generation, twice as large, begins, and the old one is left as it is.
   std::atomic<uint32_t> column_generation_{0};
