@@ -4,6 +4,7 @@
 #include <charconv>
 #include <initializer_list>
 
+#include "tools/analysis/mappings.h"
 #include "tools/common/numbers.h"
 
 namespace memtrace::tools {
@@ -92,31 +93,6 @@ std::optional<double> PressureFullAvg10(std::string_view text) {
   return error == std::errc() ? std::optional(value) : std::nullopt;
 }
 
-// Address space, private and writable, of anonymous mappings in which recorded blocks live: what the allocator may keep
-// resident. The rest of the anonymous memory belongs to others (managed heaps, stacks, mmap).
-Bytes AllocatorMappings(const Profile& profile) {
-  const std::string* maps = profile.FindBlob(format::BlobKind::kProcFile, "maps");
-  if (maps == nullptr) return std::nullopt;
-  uint64_t sum = 0;
-  for (size_t begin = 0; begin < maps->size();) {
-    const size_t end = std::min(maps->find('\n', begin), maps->size());
-    const std::string_view line = std::string_view(*maps).substr(begin, end - begin);
-    begin = end + 1;
-    const size_t dash = line.find('-');
-    const size_t space = line.find(' ');
-    if (dash == std::string_view::npos || space == std::string_view::npos || dash > space) continue;
-    const Bytes low = ParseUint(line.substr(0, dash), 16);
-    const Bytes high = ParseUint(line.substr(dash + 1, space - dash - 1), 16);
-    if (!low || !high || *low >= *high || line.substr(space + 1, 2) != "rw" || line.find('/') != std::string_view::npos)
-      continue;
-    const auto block = std::lower_bound(profile.live.begin(), profile.live.end(), *low,
-                                        [](const LiveBlock& b, uint64_t address) { return b.address < address; });
-    const bool holds_blocks = block != profile.live.end() && block->address < *high;
-    if (holds_blocks || line.ends_with("[heap]")) sum = SaturatingAdd(sum, *high - *low);
-  }
-  return sum;
-}
-
 std::string_view ProcText(const Profile& profile, std::string_view name) {
   const std::string* content = profile.FindBlob(format::BlobKind::kProcFile, name);
   return content != nullptr ? std::string_view(*content) : std::string_view();
@@ -170,28 +146,77 @@ CgroupFacts ReadCgroupFacts(const Profile& profile) {
   return facts;
 }
 
+namespace {
+
+// Linux 5.18 counts "kernel"; before, it is what its parts sum up to.
+Bytes KernelBytes(const CgroupFiles& files) {
+  if (const Bytes kernel = files.Stat("kernel", "kernel")) return kernel;
+  if (const Bytes kernel = files.Number({"memory.kmem.usage_in_bytes"})) return kernel;
+  Bytes sum;
+  for (const char* part : {"slab", "kernel_stack", "pagetables", "percpu"}) {
+    if (const Bytes bytes = FieldOf(files.Text("memory.stat"), part)) sum = SaturatingAdd(sum.value_or(0), *bytes);
+  }
+  return sum;
+}
+
+bool EveryBlockIsKnown(const Profile& profile) {
+  return profile.totals.dropped_allocations == 0 &&
+         std::all_of(profile.live.begin(), profile.live.end(),
+                     [](const LiveBlock& block) { return block.rate_bytes == 1; });
+}
+
+// Divides the process's anonymous memory.
+void DivideAnonymous(const Profile& profile, uint64_t anon, MemoryBridge* bridge) {
+  const std::string_view status = ProcText(profile, "status");
+  const uint64_t threads = FieldOf(status, "Threads:").value_or(1);
+  const uint64_t main_stack = FieldOf(status, "VmStk:").value_or(0);
+  const std::optional<Mappings> mappings = MeasureMappings(profile);
+  if (!mappings) return;
+  const uint64_t live = profile.totals.live_bytes;
+  // Live blocks whose pages were never written are in no RSS: then there is nothing left to divide.
+  uint64_t beside = Excess(anon, SaturatingAdd(live, main_stack));
+  bridge->allocator_overhead_bytes = std::min(beside, Excess(mappings->allocator_bytes, live));
+  beside -= *bridge->allocator_overhead_bytes;
+  if (EveryBlockIsKnown(profile)) {
+    bridge->fragmented_bytes =
+        std::min(*bridge->allocator_overhead_bytes, Excess(mappings->pages_with_blocks_bytes, live));
+    bridge->retained_bytes = *bridge->allocator_overhead_bytes - *bridge->fragmented_bytes;
+  }
+  bridge->other_anon_bytes = beside;
+  if (threads <= 1) return;
+  // How much of the other threads' stacks is resident nobody tells. At most all of it, at least what has no room
+  // elsewhere.
+  const uint64_t most = std::min(beside, mappings->stacks_bytes);
+  const uint64_t least = Excess(beside, mappings->other_bytes);
+  constexpr uint64_t kExactEnough = uint64_t{1} << 20;
+  bridge->stacks_bytes.reset();
+  if (most < least || most - least > std::max(kExactEnough, most / 5)) return;
+  const uint64_t stacks = least + (most - least) / 2;
+  bridge->stacks_bytes = main_stack + stacks;
+  bridge->other_anon_bytes = beside - stacks;
+}
+
+}  // namespace
+
 MemoryBridge BuildBridge(const Profile& profile, const CgroupFacts& cgroup) {
   MemoryBridge bridge;
   const CgroupFiles files(profile, LimitPrefix(profile));
   const std::string_view status = ProcText(profile, "status");
   bridge.cgroup_bytes = cgroup.usage_bytes;
+  bridge.headroom_bytes = Difference(cgroup.limit_bytes, cgroup.usage_bytes);
   bridge.native_live_bytes = profile.totals.live_bytes;
   bridge.shmem_bytes = files.Stat("shmem", "shmem");
   bridge.file_bytes = Difference(files.Stat("file", "cache"), bridge.shmem_bytes.value_or(0));
-  bridge.kernel_bytes = files.Stat("kernel", "kernel");  // v2 since Linux 5.18
-  if (!bridge.kernel_bytes) bridge.kernel_bytes = files.Number({"memory.kmem.usage_in_bytes"});
+  bridge.kernel_bytes = KernelBytes(files);
+  bridge.sock_bytes = files.Stat("sock", "sock");
+  bridge.anon_bytes = files.Stat("anon", "rss");
 
   Bytes anon = FieldOf(ProcText(profile, "smaps_rollup"), "Anonymous:");
   if (!anon) anon = FieldOf(status, "RssAnon:");
-  bridge.other_processes_bytes = Difference(files.Stat("anon", "rss"), anon);
+  bridge.other_processes_bytes = Difference(bridge.anon_bytes, anon);
   // VmStk is the main thread's stack; other stacks are mappings like any other.
   if (FieldOf(status, "Threads:") == Bytes(1)) bridge.stacks_bytes = FieldOf(status, "VmStk:");
-  const Bytes mappings = AllocatorMappings(profile);
-  if (!anon || !mappings) return bridge;
-  // Live blocks whose pages were never written are in no RSS: then there is nothing left to divide.
-  const uint64_t beside = Excess(*anon, SaturatingAdd(profile.totals.live_bytes, bridge.stacks_bytes.value_or(0)));
-  bridge.allocator_overhead_bytes = std::min(beside, Excess(*mappings, profile.totals.live_bytes));
-  bridge.other_anon_bytes = beside - *bridge.allocator_overhead_bytes;
+  if (anon) DivideAnonymous(profile, *anon, &bridge);
   return bridge;
 }
 

@@ -13,22 +13,29 @@ namespace memtrace::tools {
 
 using Bytes = std::optional<uint64_t>;  // nothing: unknown, which is not 0
 
-// Where the bytes of the cgroup are.
+// Where the bytes of the cgroup are, up to its limit.
 struct MemoryBridge {
   Bytes cgroup_bytes;
   Bytes native_live_bytes;
   Bytes allocator_overhead_bytes;
-  Bytes other_anon_bytes;
+  Bytes other_anon_bytes;  // heaps of language runtimes, and other anonymous mappings
   Bytes stacks_bytes;
   Bytes file_bytes;
   Bytes shmem_bytes;
   Bytes kernel_bytes;
+  Bytes sock_bytes;
   Bytes other_processes_bytes;
+  Bytes headroom_bytes;  // from the usage to the limit
+
+  Bytes anon_bytes;  // of the cgroup, all processes
+  // Of allocator_overhead_bytes; known only where every block is.
+  Bytes retained_bytes;    // on pages without a live block: the allocator could give them back
+  Bytes fragmented_bytes;  // on pages with one: it could not
 
   // Says more than a time line and the live blocks do.
   bool HasFiles() const {
     return allocator_overhead_bytes || other_anon_bytes || stacks_bytes || file_bytes || shmem_bytes || kernel_bytes ||
-           other_processes_bytes;
+           sock_bytes || other_processes_bytes;
   }
 };
 

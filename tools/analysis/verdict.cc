@@ -1,10 +1,9 @@
-// From one recording: is it a leak, and when does it hurt. Evidence from outside of the process joins here.
+// The verdict: what happened, by the strongest row of the decision table (causes.h), in words.
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <string_view>
 
+#include "tools/analysis/causes.h"
 #include "tools/analysis/report.h"
 #include "tools/common/numbers.h"
 #include "tools/common/quantity.h"
@@ -12,126 +11,219 @@
 namespace memtrace::tools {
 namespace {
 
-// Libraries and programs that manage a heap of their own in anonymous mappings.
-constexpr std::string_view kManagedRuntimes[] = {"libjvm.so",  "/java",         "/node",
-                                                 "libnode.so", "libcoreclr.so", "libmono"};
+struct Winner {
+  const char* cause = nullptr;
+  Finding finding;
+};
 
-bool HasManagedRuntime(const Profile& profile) {
-  const auto names_runtime = [](std::string_view path) {
-    return std::any_of(std::begin(kManagedRuntimes), std::end(kManagedRuntimes),
-                       [path](std::string_view runtime) { return path.find(runtime) != std::string_view::npos; });
-  };
-  return std::any_of(profile.modules.begin(), profile.modules.end(),
-                     [&](const Module& module) { return names_runtime(module.path); });
+void Weigh(std::span<const CauseRow> rows, const Case& facts, Winner* best) {
+  for (const CauseRow& row : rows) {
+    std::optional<Finding> finding = row.weigh(facts);
+    if (finding && finding->strength > best->finding.strength) *best = {row.cause, std::move(*finding)};
+  }
 }
 
-// Other anonymous memory is what fills the process, and a runtime that keeps such a heap is loaded.
-bool ManagedHeapIsEvident(const Report& report) {
-  const Bytes other = report.memory.other_anon_bytes;
-  return other && *other > uint64_t{64} << 20 && *other / 2 > report.profile->totals.live_bytes &&
-         HasManagedRuntime(*report.profile);
-}
-
-std::string SiteName(const Report& report, const Suspect& suspect) {
-  const Frame* frame = NamingFrame(*report.frames, report.frames->Stack(report.table.sites[suspect.site].node));
+std::string FirstSuspectSite(const Report& report) {
+  const Frame* frame =
+      NamingFrame(*report.frames, report.frames->Stack(report.table.sites[report.suspects.front().site].node));
   return frame == nullptr ? "an unknown stack" : FrameText(*frame);
 }
 
-double GrowthPerSecond(const Report& report) {
-  double sum = 0;
-  for (const Suspect& suspect : report.suspects) {
-    if (suspect.kind == SuspectKind::kGrowing) sum += suspect.growth_bytes_per_s.value_or(0);
-  }
-  return sum;
+// --- When no row of the table speaks ---
+
+Winner Unknown(std::string sentence, std::string advice, Setting setting = Setting::kNone) {
+  Winner winner{"unknown", {}};
+  winner.finding.sentence = std::move(sentence);
+  winner.finding.advice.push_back(std::move(advice));
+  winner.finding.setting = setting;
+  return winner;
 }
 
-void DecideLeak(const Report& report, Verdict* verdict) {
-  const Suspect& first = report.suspects.front();
-  verdict->cause = "native-leak";
-  verdict->confidence = first.confidence;
-  verdict->summary = fmt::format("Memory allocated by {} is not given back: {} are live", SiteName(report, first),
-                                 FormatBytes(first.live_bytes));
-  const double growth = GrowthPerSecond(report);
-  if (growth > 0) verdict->summary += fmt::format(", {}/s more", FormatBytes(RoundToUint(growth)));
-  verdict->summary += ".";
-  const CgroupFacts& cgroup = report.cgroup;
-  const Bytes used = cgroup.working_set_bytes ? cgroup.working_set_bytes : cgroup.usage_bytes;
-  if (growth > 0 && cgroup.limit_bytes && used) {
-    verdict->time_to_limit_s = static_cast<double>(Excess(*cgroup.limit_bytes, *used)) / growth;
-    verdict->summary += fmt::format(" At this rate the limit of {} is {} away.", FormatBytes(*cgroup.limit_bytes),
-                                    FormatSeconds(*verdict->time_to_limit_s));
+// The kernel killed, and no recording says what filled the process.
+Winner UnknownKill(const Case& facts) {
+  const Incident& incident = facts.incident;
+  std::string sentence;
+  if (facts.parts.anon && facts.parts.usage && facts.parts.Share(facts.parts.anon) > 0.3) {
+    sentence = fmt::format(
+        "What filled the limit is {} of anonymous memory (heaps, stacks, mappings). Whether that is a leak or the "
+        "limit is too low, no log can tell: that takes a recording.",
+        FormatBytes(*facts.parts.anon));
+  } else if (incident.kill != nullptr && incident.kill->anon_rss_kb) {
+    sentence = fmt::format(
+        "It held {} of anonymous memory. Whether that is a leak or the limit is too low, no log can tell: that takes "
+        "a recording.",
+        FormatBytes(*incident.kill->anon_rss_kb * 1024));
+  } else if (incident.main_process_lived) {
+    sentence =
+        "A process inside the container was killed, not its main process. The kernel's log names it: dmesg on the "
+        "host.";
+  } else {
+    sentence = "What filled the limit is not in this evidence; the kernel's log has it: dmesg on the host.";
   }
-  for (const Suspect& suspect : report.suspects) {
-    verdict->evidence.push_back(fmt::format("{}: {}", SiteName(report, suspect), suspect.why));
-  }
-  verdict->advice.emplace_back("Follow the first suspect's stack: who should free these blocks, and when?");
-  if (first.confidence != Confidence::kConfirmed) {
-    verdict->advice.emplace_back("Two more snapshots some time apart (memtrace snapshot) confirm or clear it.");
-  }
+  Winner winner =
+      Unknown(sentence, "Run it once under memtrace; the recording survives the next kill:", Setting::kRecord);
+  return winner;
 }
 
-void DecideNoLeak(const Report& report, Verdict* verdict) {
+Winner WithoutRecording(const Case& facts) {
+  const Incident& incident = facts.incident;
+  if (incident.is_oom()) return UnknownKill(facts);
+  if (incident.proof == Proof::kExitCode) {
+    return Unknown(
+        "Exit code 137 says that SIGKILL ended it, not who sent it: the kernel for memory, docker kill, or a killer in "
+        "user "
+        "space.",
+        "On the host, soon: dmesg -T | grep -i 'killed process'; docker events --since 1h; journalctl -k");
+  }
+  Winner winner{"none", {}};
+  winner.finding.confidence = Confidence::kLikely;
+  winner.finding.sentence =
+      "Nothing here says that anything was killed for memory. Logs are rotated and rate-limited: no line is no "
+      "proof that nothing happened.";
+  const std::vector<Sample>& samples = facts.evidence()->samples;
+  const auto highest = std::max_element(samples.begin(), samples.end(), [](const Sample& a, const Sample& b) {
+    return a.memory_percent.value_or(0) < b.memory_percent.value_or(0);
+  });
+  if (highest != samples.end() && highest->memory_percent.value_or(0) >= 80) {
+    winner.finding.sentence = fmt::format("Nothing was killed so far, but {} was at {:.0f} % of its limit.",
+                                          highest->name.empty() ? "it" : highest->name, *highest->memory_percent);
+    winner.finding.evidence.push_back(
+        fmt::format("{}: {:.1f} % of the limit", facts.evidence()->Where(highest->place), *highest->memory_percent));
+    winner.finding.advice = {"Follow it: memtrace monitor NAME --csv memory.csv --plot memory.svg"};
+  }
+  return winner;
+}
+
+Winner NoLeak(const Case& facts) {
+  const Report& report = facts.report;
   const Totals& totals = report.profile->totals;
-  verdict->cause = "none";
-  verdict->confidence =
+  Winner winner{"none", {}};
+  Finding& finding = winner.finding;
+  finding.confidence =
       report.profile->losses.empty() && report.DropReason().empty() ? Confidence::kLikely : Confidence::kPossible;
-  verdict->summary =
+  finding.sentence =
       fmt::format("No leak suspect: no site keeps a share of what it allocates that matters next to the {} live.",
                   FormatBytes(totals.live_bytes));
   if (!report.suspects.empty()) {
-    verdict->confidence = Confidence::kPossible;
+    finding.confidence = Confidence::kPossible;
     const Suspect& first = report.suspects.front();
-    verdict->summary = fmt::format("No leak is evident, but {} is still filling: {} live and nothing freed yet.",
-                                   SiteName(report, first), FormatBytes(first.live_bytes));
-    for (const Suspect& suspect : report.suspects) {
-      verdict->evidence.push_back(fmt::format("{}: {}", SiteName(report, suspect), suspect.why));
-    }
-    verdict->advice.emplace_back("Take another snapshot later: a cache stops growing, a leak does not.");
+    finding.sentence = fmt::format("No leak is evident, but {} is still filling: {} live and nothing freed yet.",
+                                   FirstSuspectSite(report), FormatBytes(first.live_bytes));
+    for (const Suspect& suspect : report.suspects)
+      finding.evidence.push_back(fmt::format("[{}] {}", suspect.id, suspect.why));
+    finding.advice.emplace_back("Take another snapshot later: a cache stops growing, a leak does not.");
   }
-  verdict->evidence.push_back(fmt::format("{} of {} allocated were freed again.", FormatBytes(totals.freed_bytes),
-                                          FormatBytes(totals.allocated_bytes)));
+  finding.evidence.push_back(fmt::format("{} of {} allocated were freed again.", FormatBytes(totals.freed_bytes),
+                                         FormatBytes(totals.allocated_bytes)));
   // The working set at its highest, a quarter more: the page cache in the peak can be reclaimed.
-  uint64_t highest = 0;
+  uint64_t highest = report.cgroup.working_set_bytes.value_or(0);
   for (const format::TimelinePoint& point : report.profile->timeline) {
     if (point.cgroup_working_set_bytes != format::kUnknown) highest = std::max(highest, point.cgroup_working_set_bytes);
   }
-  highest = std::max(highest, report.cgroup.working_set_bytes.value_or(0));
-  constexpr uint64_t kMiB = uint64_t{1} << 20;
   if (highest > 0 && highest < (uint64_t{1} << 60)) {
-    verdict->recommended_limit_bytes = (highest + highest / 4 + kMiB - 1) / kMiB * kMiB;
+    finding.recommended_limit = WithRoom(highest);
+    finding.recommended_why = "a quarter above its highest working set";
   }
+  return winner;
 }
 
-void DecideUnknown(std::string summary, std::string advice, Verdict* verdict) {
-  verdict->cause = "unknown";
-  verdict->summary = std::move(summary);
-  verdict->advice.push_back(std::move(advice));
+Winner WithRecording(const Case& facts) {
+  const Report& report = facts.report;
+  const Totals& totals = report.profile->totals;
+  constexpr uint32_t kBlind = format::kFlagExecutableHasOwnMalloc | format::kFlagShadowedByPreload;
+  if (totals.allocations == 0 && totals.live_allocations == 0) {
+    return Unknown("Nothing was recorded: the program allocated nothing that memtrace could see.",
+                   "memtrace doctor says why the library may not see a program.");
+  }
+  if ((report.profile->header.flags & kBlind) != 0) {
+    return Unknown("No leak suspect, but memtrace saw only part of the program's allocations.",
+                   "memtrace doctor says what was not seen and why.");
+  }
+  return NoLeak(facts);
+}
+
+// --- Words ---
+
+// What happened, before why. Empty if nothing did.
+std::string Opening(const Case& facts) {
+  const Incident& incident = facts.incident;
+  const std::string limit = incident.owner == LimitOwner::kHost ? "the host had no memory left"
+                            : facts.limit() ? fmt::format("the limit of {} was reached", facts.LimitText())
+                                            : "the memory limit was reached";
+  if (incident.kill != nullptr) {
+    const std::optional<int64_t> time = incident.kill->time.unix_ns;
+    const std::string when = time && *time > 0 ? fmt::format(" at {}", FormatUtc(static_cast<uint64_t>(*time))) : "";
+    return fmt::format("The kernel killed {}{}: {}. ", facts.KilledText(), when, limit);
+  }
+  if (incident.other_was_killed) return fmt::format("The kernel killed another process of this cgroup: {}. ", limit);
+  switch (incident.proof) {
+    case Proof::kCounter:
+      return "The kernel's counters show an OOM kill. ";
+    case Proof::kRuntimeEvent:
+      return "The container runtime reported an OOM. ";
+    case Proof::kStateFlag:
+      return "The container's state says that it was killed for memory. ";
+    default:
+      break;
+  }
+  if (facts.report.recorded && facts.ended_at_limit())
+    return fmt::format(
+        "It was killed with its cgroup at the limit of {}; only the kernel's log can prove that it was for memory. ",
+        facts.LimitText());
+  return "";
+}
+
+void AppendSettings(const Finding& finding, const Case& facts, std::vector<std::string>* advice) {
+  const uint64_t limit = finding.recommended_limit.value_or(facts.limit().value_or(0));
+  for (std::string& line : SettingLines(finding.setting, limit)) advice->push_back(std::move(line));
 }
 
 }  // namespace
 
+bool Case::ended_at_limit() const {
+  if (incident.is_oom() || incident.other_was_killed) return true;
+  // Others may also send SIGKILL: the last that was seen of the cgroup must be near its limit.
+  if (!report.recorded || report.state != "killed" || !report.cgroup.limit_bytes) return false;
+  const std::vector<format::TimelinePoint>& points = report.profile->timeline;
+  if (points.empty() || points.back().cgroup_usage_bytes == format::kUnknown) return false;
+  return points.back().cgroup_usage_bytes >= *report.cgroup.limit_bytes / 100 * 95;
+}
+
+std::string Case::KilledText() const {
+  if (incident.kill == nullptr) return "the process";
+  return fmt::format("{} (pid {})", incident.kill->comm, incident.kill->pid);
+}
+
+std::string Case::LimitText() const { return limit() ? FormatBytes(*limit()) : "the cgroup"; }
+
 Verdict Decide(const Report& report) {
+  const Composition fallback = CompositionOf(report.memory, report.cgroup);
+  const bool outside = report.incident.parts.usage && report.incident.parts.anon;
+  const Case facts{report, report.incident, outside ? report.incident.parts : fallback};
+  Winner winner;
+  if (report.evidence != nullptr) Weigh(LimitCauses(), facts, &winner);
+  Weigh(PartCauses(), facts, &winner);
+  if (report.recorded) Weigh(HeapCauses(), facts, &winner);
+  if (winner.cause == nullptr) winner = report.recorded ? WithRecording(facts) : WithoutRecording(facts);
+
+  Finding& finding = winner.finding;
   Verdict verdict;
-  const Totals& totals = report.profile->totals;
-  const bool leaks = !report.suspects.empty() && report.suspects.front().kind == SuspectKind::kGrowing;
-  constexpr uint32_t kBlind = format::kFlagExecutableHasOwnMalloc | format::kFlagShadowedByPreload;
-  if (leaks) {
-    DecideLeak(report, &verdict);
-  } else if (totals.allocations == 0 && totals.live_allocations == 0) {
-    DecideUnknown("Nothing was recorded: the program allocated nothing that memtrace could see.",
-                  "memtrace doctor says why the library may not see a program.", &verdict);
-  } else if ((report.profile->header.flags & kBlind) != 0) {
-    DecideUnknown("No leak suspect, but memtrace saw only part of the program's allocations.",
-                  "memtrace doctor says what was not seen and why.", &verdict);
-  } else if (ManagedHeapIsEvident(report)) {
-    verdict.cause = "managed-heap";
-    verdict.summary = fmt::format("{} of anonymous memory is not the native heap; a language runtime manages it.",
-                                  FormatBytes(*report.memory.other_anon_bytes));
-    verdict.advice.emplace_back(
-        "Bound the runtime's heap (-Xmx, --max-old-space-size, GOMEMLIMIT) below the container's limit.");
-  } else {
-    DecideNoLeak(report, &verdict);
+  verdict.cause = winner.cause;
+  verdict.confidence = finding.confidence;
+  verdict.summary = Opening(facts) + finding.sentence;
+  verdict.evidence = report.incident.signs;
+  for (std::string& line : finding.evidence) verdict.evidence.push_back(std::move(line));
+  if (facts.ended_at_limit()) {
+    for (std::string& line : RuledOutParts(facts)) verdict.evidence.push_back(std::move(line));
   }
+  verdict.time_to_limit_s = finding.time_to_limit_s;
+  verdict.advice = std::move(finding.advice);
+  if (!finding.recommended_why.empty()) {
+    verdict.recommended_limit_bytes = finding.recommended_limit;
+    verdict.advice.push_back(
+        fmt::format("Recommended limit: {}, {}.", FormatBytes(*finding.recommended_limit), finding.recommended_why));
+  }
+  AppendSettings(finding, facts, &verdict.advice);
   return verdict;
 }
 

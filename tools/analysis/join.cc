@@ -1,0 +1,96 @@
+#include "tools/analysis/join.h"
+
+#include <algorithm>
+
+#include "tools/common/numbers.h"
+
+namespace memtrace::tools {
+namespace {
+
+Bytes Limited(const Number& limit) { return limit && *limit < (uint64_t{1} << 60) ? limit : std::nullopt; }
+
+void FillCgroup(const Incident& incident, Report* report) {
+  CgroupFacts& facts = report->cgroup;
+  const auto fill = [](Bytes* fact, const Bytes& value) {
+    if (!*fact && value) *fact = value;
+  };
+  if (const CgroupFiles* files = incident.cgroup) {
+    if (!facts.version) facts.version = files->version;
+    if (!facts.path && !files->path.empty()) facts.path = files->path;
+    fill(&facts.limit_bytes, Limited(files->max));
+    fill(&facts.usage_bytes, files->current);
+    const Number inactive = files->stat.Find(files->version == 1 ? "total_inactive_file" : "inactive_file");
+    if (files->current && inactive) fill(&facts.working_set_bytes, Excess(*files->current, *inactive));
+    fill(&facts.peak_bytes, files->peak);
+    fill(&facts.swap_bytes, files->swap_current ? files->swap_current : files->stat.Find("swap"));
+    fill(&facts.oom_events, files->events.Find("oom"));
+    fill(&facts.oom_kills, files->OomKills());
+    fill(&facts.pids, files->pids_current);
+    fill(&facts.pids_limit, Limited(files->pids_max));
+    if (!facts.pressure_full_avg10 && files->pressure_full) facts.pressure_full_avg10 = files->pressure_full->avg10;
+  }
+  if (report->recorded) return;
+  if (const OomKill* kill = incident.kill; kill != nullptr && !kill->oom_memcg.empty() && !facts.path)
+    facts.path = kill->oom_memcg;
+  fill(&facts.limit_bytes, incident.parts.limit);
+  fill(&facts.usage_bytes, incident.parts.usage);
+  if (incident.state != nullptr) fill(&facts.limit_bytes, Limited(incident.state->limits.memory_bytes));
+}
+
+Report ReportWithoutRecording() {
+  Report report;
+  report.recorded = false;
+  report.profile = std::make_unique<const Profile>();
+  report.state = "";
+  return report;
+}
+
+void FillBridge(const Composition& parts, Report* report) {
+  MemoryBridge& memory = report->memory;
+  memory.cgroup_bytes = parts.usage;
+  memory.anon_bytes = parts.anon;
+  memory.file_bytes = parts.file;
+  memory.shmem_bytes = parts.shmem;
+  memory.kernel_bytes = parts.kernel;
+  memory.sock_bytes = parts.sock;
+  if (parts.limit && parts.usage) memory.headroom_bytes = Excess(*parts.limit, *parts.usage);
+}
+
+}  // namespace
+
+void JoinEvidence(std::unique_ptr<Evidence> evidence, std::vector<Report>* reports) {
+  if (reports->empty()) reports->push_back(ReportWithoutRecording());
+  for (Report& report : *reports) {
+    const ProcessIdentity process = report.recorded ? IdentityOf(*report.profile, report.end_ns) : ProcessIdentity{};
+    report.incident = FindIncident(*evidence, process);
+  }
+  // One process was killed, though others of the same name may match, too: the surest keeps it.
+  for (OomKill& kill : evidence->kills) {
+    Report* best = nullptr;
+    int best_match = 0;
+    for (Report& report : *reports) {
+      if (report.incident.kill != &kill) continue;
+      const int match = report.recorded ? MatchKill(kill, IdentityOf(*report.profile, report.end_ns)) : 1;
+      if (best == nullptr || match > best_match) {
+        if (best != nullptr) best->incident.kill = nullptr;
+        best = &report;
+        best_match = match;
+      } else {
+        report.incident.kill = nullptr;
+      }
+    }
+    kill.is_target = best != nullptr;
+  }
+  const std::shared_ptr<const Evidence> shared = std::move(evidence);
+  for (Report& report : *reports) {
+    report.evidence = shared;
+    FillCgroup(report.incident, &report);
+    if (!report.recorded) FillBridge(report.incident.parts, &report);
+    report.verdict = Decide(report);
+  }
+  std::stable_sort(reports->begin(), reports->end(), [](const Report& a, const Report& b) {
+    return (a.incident.kill != nullptr) > (b.incident.kill != nullptr);
+  });
+}
+
+}  // namespace memtrace::tools

@@ -1,0 +1,31 @@
+// What a user writes where to change a container's memory settings.
+#ifndef MEMTRACE_TOOLS_ANALYSIS_SETTINGS_H_
+#define MEMTRACE_TOOLS_ANALYSIS_SETTINGS_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace memtrace::tools {
+
+enum class Setting {
+  kNone,
+  kLimit,      // the memory limit itself
+  kSwap,       // memory and swap
+  kTmpfs,      // size of file systems in memory
+  kProcesses,  // number of processes and threads
+  kJavaHeap,   // share of the limit that the runtime may take
+  kNodeHeap,
+  kGoHeap,
+  kReturnFree,      // glibc gives free memory back
+  kOtherAllocator,  // one that fragments less
+  kRecord,          // run under memtrace
+};
+
+// "docker run ...", "Compose ...", "Kubernetes ...", one line each of at most 76 columns. `limit_bytes` is what the
+// container shall have (0: unknown, then a placeholder stands there).
+std::vector<std::string> SettingLines(Setting setting, uint64_t limit_bytes);
+
+}  // namespace memtrace::tools
+
+#endif  // MEMTRACE_TOOLS_ANALYSIS_SETTINGS_H_
