@@ -7,11 +7,8 @@
 #include <string>
 #include <vector>
 
-<<<<<<< HEAD
 #include "tools/analysis/baseline.h"
-=======
 #include "tools/analysis/incident.h"
->>>>>>> 212f843 (Verdict: a decision table over recording and outside evidence)
 #include "tools/analysis/memory.h"
 #include "tools/analysis/sites.h"
 #include "tools/analysis/suppressions.h"
@@ -67,14 +64,10 @@ struct Report {
   MemoryBridge memory;
   std::optional<MemoryMoment> memory_moment;  // whose `memory` is; nothing: of the newest state itself
   CgroupFacts cgroup;
-<<<<<<< HEAD
-  std::vector<TimelineEntry> timeline;  // of all states
-  std::vector<StateMark> snapshots;     // of all states, oldest first; the reported one last if it is a snapshot
-=======
   std::vector<TimelineEntry> timeline;       // of all states
+  std::vector<StateMark> snapshots;          // of all states, oldest first; the reported one last if it is a snapshot
   std::shared_ptr<const Evidence> evidence;  // from outside, of all input; may be null
   Incident incident;                         // what the evidence says about this process
->>>>>>> 212f843 (Verdict: a decision table over recording and outside evidence)
   Verdict verdict;
   std::vector<std::string> blind_spots;  // what could not be seen, a sentence each
 

@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "tools/common/numbers.h"
+#include "tools/evidence/evidence.h"
 
 namespace memtrace::tools {
 namespace {
@@ -29,19 +30,6 @@ std::string LibcName(uint32_t libc) {
 }
 
 }  // namespace
-
-std::string ContainerIdOf(const std::string& cgroup_path) {
-  constexpr size_t kDigits = 64;
-  std::string found;
-  for (size_t begin = 0; begin < cgroup_path.size();) {
-    const size_t first = cgroup_path.find_first_of("0123456789abcdef", begin);
-    if (first == std::string::npos) break;
-    const size_t end = std::min(cgroup_path.find_first_not_of("0123456789abcdef", first), cgroup_path.size());
-    if (end - first == kDigits) found = cgroup_path.substr(first, kDigits);
-    begin = end;
-  }
-  return found;
-}
 
 Target DescribeTarget(const Report& report) {
   const Profile& profile = *report.profile;

@@ -24,9 +24,6 @@ Target DescribeTarget(const Report& report);
 std::string SamplingName(const format::Header& header);
 const format::Rate& CurrentRate(const format::Header& header);
 
-// The last component with 64 hexadecimal digits: "/docker/<id>", "/kubepods/.../cri-containerd-<id>.scope".
-std::string ContainerIdOf(const std::string& cgroup_path);
-
 }  // namespace memtrace::tools
 
 #endif  // MEMTRACE_TOOLS_RENDER_TARGET_H_

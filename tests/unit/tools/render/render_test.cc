@@ -274,11 +274,5 @@ TEST(PageTest, ShortensInTheMiddle) {
   EXPECT_THAT(Shortened(std::string(100, 'x'), 20), SizeIs(20));
 }
 
-TEST(TargetTest, ContainerIdIsTheLastOf64Digits) {
-  const std::string id(64, 'b');
-  EXPECT_EQ(ContainerIdOf("/docker/" + std::string(64, 'a') + "/system.slice/cri-containerd-" + id + ".scope"), id);
-  EXPECT_EQ(ContainerIdOf("/user.slice/abc"), "");
-}
-
 }  // namespace
 }  // namespace memtrace::tools
