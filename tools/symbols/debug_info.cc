@@ -16,7 +16,7 @@ struct FreeDeleter {
   void operator()(void* memory) const { std::free(memory); }  // NOLINT: libdw allocates with malloc
 };
 
-// "ns::Class::" for a function declared there.
+// "ns::Class::" for a function of another unit that is declared there. Slow.
 std::string EnclosingScopes(Dwarf_Die* function) {
   Dwarf_Die* raw = nullptr;
   const int count = dwarf_getscopes_die(function, &raw);
@@ -34,7 +34,7 @@ std::string EnclosingScopes(Dwarf_Die* function) {
 
 // The full name of a function or of an inlined copy of one. The linkage name, where there is one, knows
 // the scope and the arguments; functions local to a file have none.
-std::string FunctionName(Dwarf_Die* die) {
+std::string FunctionName(Dwarf_Die* die, const FunctionIndex& unit) {
   Dwarf_Attribute attribute;
   for (const unsigned int name : {DW_AT_linkage_name, DW_AT_MIPS_linkage_name}) {
     const char* linkage = dwarf_formstring(dwarf_attr_integrate(die, name, &attribute));
@@ -49,7 +49,9 @@ std::string FunctionName(Dwarf_Die* die) {
     origin = next;
   }
   const char* plain = dwarf_diename(&origin);
-  return plain != nullptr ? EnclosingScopes(&origin) + plain : "";
+  if (plain == nullptr) return "";
+  const std::optional<std::string> scope = unit.ScopeOf(&origin);
+  return (scope ? *scope : EnclosingScopes(&origin)) + plain;
 }
 
 // Where an inlined function was called, which is the line of the function around it.
@@ -70,8 +72,7 @@ void CallSite(Dwarf_Die* unit, Dwarf_Die* inlined, SourceFrame* frame) {
 
 }  // namespace
 
-// clang writes no .debug_aranges, without which libdw 0.188 finds no unit: then we ask each unit
-// for its ranges, once.
+// Not from .debug_aranges, which clang does not write, and which cannot tell the gap behind a unit (libdw 0.188).
 void DebugInfo::IndexUnits() {
   units_indexed_ = true;
   Dwarf_Addr bias = 0;
@@ -87,9 +88,6 @@ void DebugInfo::IndexUnits() {
 }
 
 Dwarf_Die* DebugInfo::FindUnit(Dwarf_Addr address, Dwarf_Addr* bias) {
-  // libdwfl also gives a unit for addresses in the gap behind it.
-  Dwarf_Die* unit_before = dwfl_module_addrdie(module_, address, bias);
-  if (unit_before != nullptr && dwarf_haspc(unit_before, address - *bias) > 0) return unit_before;
   if (!units_indexed_) IndexUnits();
   auto range = std::upper_bound(units_.begin(), units_.end(), address,
                                 [](Dwarf_Addr a, const UnitRange& unit) { return a < unit.begin; });
@@ -135,7 +133,7 @@ std::vector<SourceFrame> DebugInfo::Resolve(Dwarf_Addr address) {
   }
   Unit& known = Details(unit);
   for (Dwarf_Die& function : known.functions.Find(address - bias)) {
-    frame.function = FunctionName(&function);
+    frame.function = FunctionName(&function, known.functions);
     frame.inlined = dwarf_tag(&function) == DW_TAG_inlined_subroutine;
     frames.push_back(frame);
     frame = {};

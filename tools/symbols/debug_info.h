@@ -42,7 +42,7 @@ class DebugInfo {
 
   Dwfl_Module* module_;
   bool units_indexed_ = false;
-  std::vector<UnitRange> units_;               // by begin; only for files without .debug_aranges
+  std::vector<UnitRange> units_;               // by begin
   std::unordered_map<Dwarf_Off, Unit> known_;  // by offset of the unit
   std::string missing_split_file_;
 };

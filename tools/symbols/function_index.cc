@@ -33,16 +33,25 @@ void DescendInlines(Dwarf_Die* parent, Dwarf_Addr address, int depth, std::vecto
 }  // namespace
 
 FunctionIndex::FunctionIndex(Dwarf_Die* unit) {
-  Collect(unit, 0);
+  Collect(unit, kNoScope, 0);
   std::sort(functions_.begin(), functions_.end(),
             [](const Function& a, const Function& b) { return a.begin < b.begin; });
 }
 
-void FunctionIndex::Collect(Dwarf_Die* parent, int depth) {
+uint32_t FunctionIndex::Open(Dwarf_Die* die, uint32_t outer) {
+  const int tag = dwarf_tag(die);
+  if (tag != DW_TAG_namespace && tag != DW_TAG_class_type && tag != DW_TAG_structure_type) return outer;
+  const char* name = dwarf_diename(die);
+  scopes_.push_back({outer, name != nullptr ? name : "(anonymous namespace)"});
+  return static_cast<uint32_t>(scopes_.size() - 1);
+}
+
+void FunctionIndex::Collect(Dwarf_Die* parent, uint32_t scope, int depth) {
   Dwarf_Die child;
   if (depth > kMaxDepth || dwarf_child(parent, &child) != 0) return;
   do {
     if (dwarf_tag(&child) == DW_TAG_subprogram) {
+      scope_of_.emplace(dwarf_dieoffset(&child), scope);
       Dwarf_Addr base = 0;
       Dwarf_Addr begin = 0;
       Dwarf_Addr end = 0;
@@ -50,8 +59,18 @@ void FunctionIndex::Collect(Dwarf_Die* parent, int depth) {
         if (begin > kHighestTombstone) functions_.push_back({begin, end, child});
       }
     }
-    Collect(&child, depth + 1);
+    if (dwarf_haschildren(&child) > 0) Collect(&child, Open(&child, scope), depth + 1);
   } while (dwarf_siblingof(&child, &child) == 0);
+}
+
+std::optional<std::string> FunctionIndex::ScopeOf(Dwarf_Die* function) const {
+  const auto found = scope_of_.find(dwarf_dieoffset(function));
+  if (found == scope_of_.end()) return std::nullopt;
+  std::string text;
+  for (uint32_t scope = found->second; scope != kNoScope; scope = scopes_[scope].outer) {
+    text.insert(0, std::string(scopes_[scope].name) + "::");
+  }
+  return text;
 }
 
 std::vector<Dwarf_Die> FunctionIndex::Find(Dwarf_Addr address) const {
