@@ -41,7 +41,7 @@ Report ReportWithoutRecording() {
   Report report;
   report.recorded = false;
   report.profile = std::make_unique<const Profile>();
-  report.state = "";
+  report.frames = std::make_unique<FrameTable>(*report.profile, nullptr);  // without frames nothing is looked up
   return report;
 }
 

@@ -346,7 +346,7 @@ std::string HtmlData(std::span<const Report> reports, Metric metric, const HtmlL
                      {"file", Short(report.profile->file_name)},
                      {"target", std::move(target_json)},
                      {"recording", Bounded(RecordingJson(report))},
-                     {"totals", TotalsJson(report.profile->totals)},
+                     {"totals", TotalsJson(report)},
                      {"verdict", BoundedVerdict(report.verdict, limits.lines)},
                      {"memory", MemoryJson(report)},
                      {"cgroup", Bounded(CgroupJson(report.cgroup))},

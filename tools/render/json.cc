@@ -112,7 +112,7 @@ void WriteMembers(const Report& report, std::ostream* out) {
   };
   member("target", TargetJson(report));
   member("recording", RecordingJson(report));
-  member("totals", TotalsJson(report.profile->totals));
+  member("totals", TotalsJson(report));
   WriteSites(report, &stacks, out);
   WriteSuspects(report, &stacks, out);
   if (report.baseline) WriteBaseline(report, out);

@@ -35,11 +35,22 @@ Json FrameJson(const Frame& frame) {
           {"inlined", frame.source.inlined}};
 }
 
+// Keeps the keys: whoever reads them need not look first.
+void ForgetValues(Json* json) {
+  for (Json& value : *json) {
+    if (value.is_object()) {
+      ForgetValues(&value);
+    } else {
+      value = nullptr;
+    }
+  }
+}
+
 Json TargetJson(const Report& report) {
   const Target target = DescribeTarget(report);
   return {{"exe", OrNull(target.exe)},
           {"command", target.command.empty() ? Json(nullptr) : Json(target.command)},
-          {"pid", report.profile->header.pid},
+          {"pid", report.recorded ? Json(report.profile->header.pid) : Json(nullptr)},
           {"start_time", report.started_ns != 0 ? Json(FormatUtc(report.started_ns)) : Json(nullptr)},
           {"uptime_s", report.started_ns != 0 ? Json(Rounded(target.uptime_s)) : Json(nullptr)},
           {"hostname", OrNull(target.hostname)},
@@ -50,41 +61,52 @@ Json TargetJson(const Report& report) {
 Json RecordingJson(const Report& report) {
   const format::Header& header = report.profile->header;
   const Totals& totals = report.profile->totals;
-  return {{"state", report.state},
-          {"trigger", report.trigger},
-          {"sampling", OrNull(SamplingName(header))},
-          {"sample_bytes", CurrentRate(header).bytes},
-          {"attached_late", header.origin == static_cast<uint32_t>(format::Origin::kAttach)},
-          {"inherited_bytes", header.inherited_bytes == format::kUnknown ? Json() : Json(header.inherited_bytes)},
-          {"dropped",
-           {{"allocations", totals.dropped_allocations},
-            {"frees", totals.dropped_frees},
-            {"reason", OrNull(report.DropReason())}}}};
+  Json json = {{"state", report.state},
+               {"trigger", report.trigger},
+               {"sampling", OrNull(SamplingName(header))},
+               {"sample_bytes", CurrentRate(header).bytes},
+               {"attached_late", header.origin == static_cast<uint32_t>(format::Origin::kAttach)},
+               {"inherited_bytes", header.inherited_bytes == format::kUnknown ? Json() : Json(header.inherited_bytes)},
+               {"dropped",
+                {{"allocations", totals.dropped_allocations},
+                 {"frees", totals.dropped_frees},
+                 {"reason", OrNull(report.DropReason())}}}};
+  if (!report.recorded) ForgetValues(&json);
+  return json;
 }
 
-Json TotalsJson(const Totals& totals) {
-  return {{"allocations", totals.allocations},
-          {"allocated_bytes", totals.allocated_bytes},
-          {"frees", totals.frees},
-          {"freed_bytes", totals.freed_bytes},
-          {"live_allocations", totals.live_allocations},
-          {"live_bytes", totals.live_bytes},
-          {"peak_live_bytes", totals.peak_live_bytes},
-          {"peak_live_allocations", totals.peak_live_allocations},
-          {"temporary_allocations", totals.temporary_allocations}};
+Json TotalsJson(const Report& report) {
+  const Totals& totals = report.profile->totals;
+  Json json = {{"allocations", totals.allocations},
+               {"allocated_bytes", totals.allocated_bytes},
+               {"frees", totals.frees},
+               {"freed_bytes", totals.freed_bytes},
+               {"live_allocations", totals.live_allocations},
+               {"live_bytes", totals.live_bytes},
+               {"peak_live_bytes", totals.peak_live_bytes},
+               {"peak_live_allocations", totals.peak_live_allocations},
+               {"temporary_allocations", totals.temporary_allocations}};
+  if (!report.recorded) ForgetValues(&json);
+  return json;
 }
 
 Json MemoryJson(const Report& report) {
   const MemoryBridge& memory = report.memory;
   const std::optional<MemoryMoment>& moment = report.memory_moment;
   return {{"cgroup_bytes", OrNull(memory.cgroup_bytes)},
+          {"limit_bytes", OrNull(report.cgroup.limit_bytes)},
           {"native_live_bytes", OrNull(memory.native_live_bytes)},
           {"allocator_overhead_bytes", OrNull(memory.allocator_overhead_bytes)},
+          {"allocator_retained_bytes", OrNull(memory.retained_bytes)},
+          {"allocator_fragmented_bytes", OrNull(memory.fragmented_bytes)},
           {"other_anon_bytes", OrNull(memory.other_anon_bytes)},
           {"stacks_bytes", OrNull(memory.stacks_bytes)},
           {"file_bytes", OrNull(memory.file_bytes)},
           {"shmem_bytes", OrNull(memory.shmem_bytes)},
           {"kernel_bytes", OrNull(memory.kernel_bytes)},
+          {"sock_bytes", OrNull(memory.sock_bytes)},
+          {"anon_bytes", OrNull(memory.anon_bytes)},
+          {"headroom_bytes", OrNull(memory.headroom_bytes)},
           {"other_processes_bytes", OrNull(memory.other_processes_bytes)},
           {"snapshot_before_end_s", moment ? Json(Rounded(moment->before_end_s)) : Json(nullptr)}};
 }

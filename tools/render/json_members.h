@@ -29,7 +29,7 @@ Json FrameJson(const Frame& frame);
 // One member each, as the schema has it.
 Json TargetJson(const Report& report);
 Json RecordingJson(const Report& report);
-Json TotalsJson(const Totals& totals);
+Json TotalsJson(const Report& report);
 Json MemoryJson(const Report& report);
 // Without "timeline".
 Json CgroupJson(const CgroupFacts& cgroup);

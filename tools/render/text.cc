@@ -28,6 +28,7 @@ void WriteVerdict(const Report& report, Page* page) {
 }
 
 void WriteTarget(const Report& report, Page* page) {
+  if (!report.recorded) return;
   const Target target = DescribeTarget(report);
   const format::Header& header = report.profile->header;
   std::string sampling = SamplingName(header) == "exact" && CurrentRate(header).bytes <= 1
@@ -45,12 +46,19 @@ struct BridgeRow {
 constexpr BridgeRow kBridge[] = {
     {"native heap, live", &MemoryBridge::native_live_bytes},
     {"allocator overhead", &MemoryBridge::allocator_overhead_bytes},
-    {"other anonymous memory", &MemoryBridge::other_anon_bytes},
+    {"managed heap, other anon", &MemoryBridge::other_anon_bytes},
     {"thread stacks", &MemoryBridge::stacks_bytes},
     {"other processes", &MemoryBridge::other_processes_bytes},
     {"page cache", &MemoryBridge::file_bytes},
     {"shared memory", &MemoryBridge::shmem_bytes},
     {"kernel", &MemoryBridge::kernel_bytes},
+    {"sockets", &MemoryBridge::sock_bytes},
+};
+// Without a recording.
+constexpr BridgeRow kOutsideBridge[] = {
+    {"anonymous memory", &MemoryBridge::anon_bytes}, {"page cache", &MemoryBridge::file_bytes},
+    {"shared memory", &MemoryBridge::shmem_bytes},   {"kernel", &MemoryBridge::kernel_bytes},
+    {"sockets", &MemoryBridge::sock_bytes},
 };
 
 std::string BridgeHeading(const Report& report) {
@@ -62,10 +70,11 @@ std::string BridgeHeading(const Report& report) {
 }
 
 void WriteBridge(const Report& report, Page* page) {
+  if (!report.recorded && !report.memory.anon_bytes) return;
   page->Heading(BridgeHeading(report));
   std::string unknown;
   const uint64_t whole = report.memory.cgroup_bytes.value_or(0);
-  for (const BridgeRow& row : kBridge) {
+  for (const BridgeRow& row : report.recorded ? std::span<const BridgeRow>(kBridge) : kOutsideBridge) {
     const Bytes& bytes = report.memory.*row.bytes;
     if (!bytes) {
       unknown += fmt::format("{}{}", unknown.empty() ? "" : ", ", row.label);
@@ -77,6 +86,7 @@ void WriteBridge(const Report& report, Page* page) {
   }
   std::string cgroup = fmt::format("  {:<26}{:>12}", "cgroup usage", BytesText(report.memory.cgroup_bytes));
   if (report.cgroup.limit_bytes) cgroup += fmt::format("  of {} limit", FormatBytes(*report.cgroup.limit_bytes));
+  if (report.memory.headroom_bytes) cgroup += fmt::format(", {} left", FormatBytes(*report.memory.headroom_bytes));
   page->Line(cgroup);
   if (!unknown.empty()) page->Paragraph("not known: " + unknown, 4, "  ", Style::kFaint);
 }
@@ -152,6 +162,7 @@ std::string LiveText(const Site& site) {
 }
 
 void WriteSites(const Report& report, size_t top, Page* page) {
+  if (!report.recorded) return;
   const std::vector<Site>& sites = report.table.sites;
   page->Heading("Consumers by size");
   if (sites.empty()) {
@@ -200,9 +211,23 @@ void WriteOthers(std::span<const Report> others, Page* page) {
   if (shown < others.size()) page->Line(fmt::format("  ... {} more, see --json", others.size() - shown), Style::kFaint);
 }
 
+// What speaks for and against the verdict. What the suspects say stands with them.
+void WriteEvidence(const Report& report, Page* page) {
+  if (report.evidence == nullptr) return;
+  const auto of_a_suspect = [&report](const std::string& line) {
+    return std::any_of(report.suspects.begin(), report.suspects.end(),
+                       [&line](const Suspect& suspect) { return line.find(suspect.id) != std::string::npos; });
+  };
+  page->Heading("Evidence");
+  for (const std::string& line : report.verdict.evidence) {
+    if (!of_a_suspect(line)) page->Paragraph(line, 4, "  ");
+  }
+}
+
 void WriteNext(const Report& report, Page* page) {
   page->Heading("Next");
   for (const std::string& advice : report.verdict.advice) page->Paragraph(advice, 4, "  ");
+  if (!report.recorded) return;
   if (report.state == "running" && !report.suspects.empty()) {
     page->Line(fmt::format("  memtrace snapshot {}", report.profile->header.pid));
   } else {
@@ -218,6 +243,7 @@ void WriteText(std::span<const Report> reports, const TextOptions& options, std:
   WriteVerdict(report, &page);
   WriteTarget(report, &page);
   WriteBridge(report, &page);
+  WriteEvidence(report, &page);
   WriteSuspects(report, options.top, &page);
   WriteSites(report, options.top, &page);
   WriteLosses(report, &page);

@@ -77,7 +77,7 @@ std::vector<uint64_t> HashStacks(const Profile& profile) {
 }
 
 FrameTable::FrameTable(const Profile& profile, Symbolizer* symbolizer)
-    : profile_(profile), symbolizer_(*symbolizer), place_of_node_(profile.nodes.size(), kUnresolved) {}
+    : profile_(profile), symbolizer_(symbolizer), place_of_node_(profile.nodes.size(), kUnresolved) {}
 
 FrameTable::Place FrameTable::Resolve(uint32_t index) {
   const StackNode& node = profile_.nodes[index];
@@ -96,7 +96,7 @@ FrameTable::Place FrameTable::Resolve(uint32_t index) {
     if (!jit_) jit_.emplace(PerfMap::Of(profile_));
     if (const SourceFrame* function = jit_->Find(node.pc)) sources.push_back(*function);
   } else {
-    sources = symbolizer_.Resolve(frame.module->path, frame.module->build_id, frame.offset);
+    sources = symbolizer_->Resolve(frame.module->path, frame.module->build_id, frame.offset);
   }
   if (sources.empty()) sources.emplace_back();
   const auto begin = static_cast<uint32_t>(frames_.size());

@@ -59,7 +59,7 @@ class FrameTable {
   Place Resolve(uint32_t node);
 
   const Profile& profile_;
-  Symbolizer& symbolizer_;
+  Symbolizer* symbolizer_;
   std::vector<Frame> frames_;
   std::unordered_map<uint64_t, Place> places_;  // by pc and module
   std::vector<Place> place_of_node_;            // the same, without hashing; kUnresolved: not yet
