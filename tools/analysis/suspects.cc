@@ -160,6 +160,7 @@ class Investigation {
     for (size_t i = 0; i < found_.size(); ++i) {
       std::sort(ages[i].begin(), ages[i].end(),
                 [](const AgedBytes& a, const AgedBytes& b) { return a.age_work_bytes < b.age_work_bytes; });
+      found_[i].samples = ages[i].size();
       found_[i].age_p50_s = AgeQuantile(ages[i], 0.5, profile_.work_bytes, clock_);
       found_[i].age_p90_s = AgeQuantile(ages[i], 0.9, profile_.work_bytes, clock_);
     }

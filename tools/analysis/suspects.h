@@ -30,6 +30,7 @@ struct Suspect {
   uint32_t paths = 1;           // call paths that read differently
   uint64_t live_bytes = 0;      // of all of them
   uint64_t live_allocations = 0;
+  uint64_t samples = 0;  // recorded blocks behind these two
   SuspectKind kind = SuspectKind::kGrowing;
   Confidence confidence = Confidence::kPossible;
   Survival survival;

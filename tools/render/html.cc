@@ -7,6 +7,7 @@
 #include "tools/common/quantity.h"
 #include "tools/common/utf8.h"
 #include "tools/render/page.h"
+#include "tools/render/suspect_text.h"
 #include "tools/render/target.h"
 #include "tools/symbols/readable_name.h"
 
@@ -64,9 +65,8 @@ std::string NoScript(const Report& report) {
                                  Name(verdict.confidence), Escaped(Shortened(verdict.summary, 2000)));
   for (size_t i = 0; i < std::min(report.suspects.size(), kMostRows); ++i) {
     const Suspect& suspect = report.suspects[i];
-    html += fmt::format("<p><b>Problem suspect {} [{}]</b> {}: {} in {} blocks. {}</p>\n", i + 1, suspect.id,
-                        Name(suspect.confidence), FormatBytes(suspect.live_bytes),
-                        FormatCount(suspect.live_allocations), Escaped(Shortened(suspect.why, 2000)));
+    html += fmt::format("<p><b>{}</b><br>{}</p>\n", SuspectHeading(suspect, i + 1),
+                        Escaped(Shortened(SuspectParagraph(report, suspect), 2000)));
   }
   html +=
       "<table><thead><tr><th>live</th><th>blocks</th><th>allocations</th><th>allocated by</th></tr></thead><tbody>\n";

@@ -11,6 +11,7 @@
 #include "tools/render/html.h"
 #include "tools/render/json_members.h"
 #include "tools/render/page.h"
+#include "tools/render/suspect_text.h"
 #include "tools/render/target.h"
 #include "tools/symbols/readable_name.h"
 
@@ -189,10 +190,10 @@ Json SuspectsJson(const Report& report, const FlameTree& tree, size_t most) {
     Json json = Bounded(SuspectJson(report, i));
     const Frame* frame = NamingFrame(*report.frames, report.frames->Stack(node));
     json["name"] = frame == nullptr ? Json(nullptr) : Json(Short(FrameText(*frame)));
+    json["paragraph"] = Shortened(SuspectParagraph(report, suspect), 2000);
     json["blocks"] = suspect.live_allocations;
     json["node"] = tree.leaves[suspect.site];
     const std::vector<Birth> births = BirthsOf(report, suspect);
-    json["samples"] = births.size();
     json["grown"] = AccumulationJson(report, clock, births);
     json["older"] = OlderJson(report, suspect);
     json["ages"] = AgesJson(histories[i], clock, report.profile->work_bytes);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "tools/common/utf8.h"
+
 namespace memtrace::tools {
 namespace {
 
@@ -22,35 +24,69 @@ std::string_view Escape(Style style) {
   return "";
 }
 
+// What a terminal would obey, or what would hide or reorder the text beside it: control characters (the second set of
+// them too), and Unicode's marks of direction, joiners and other characters of no width.
+bool IsUnfit(std::string_view character) {
+  const auto byte = [character](size_t i) { return static_cast<unsigned char>(character[i]); };
+  if (character.size() == 1) return byte(0) < 0x20 || byte(0) == 0x7f;
+  if (character.size() == 2) return byte(0) == 0xc2 && byte(1) < 0xa0;
+  if (character.size() != 3) return false;
+  const bool general =
+      byte(0) == 0xe2 && byte(1) == 0x80 && (byte(2) >= 0xa8 ? byte(2) <= 0xae : byte(2) >= 0x8b && byte(2) <= 0x8f);
+  const bool isolate = byte(0) == 0xe2 && byte(1) == 0x81 && byte(2) >= 0xa0 && byte(2) <= 0xaf;
+  return general || isolate || character == "\xef\xbb\xbf";
+}
+
 // Names come from recordings: an escape sequence in one must not reach the terminal.
-std::string Printable(std::string_view text) {
-  std::string clean(text);
-  std::replace_if(
-      clean.begin(), clean.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
+std::string Printable(std::string_view text, bool utf8) {
+  std::string clean;
+  while (!text.empty()) {
+    const size_t bytes = CharacterBytes(text);
+    const std::string_view character = text.substr(0, std::max<size_t>(bytes, 1));
+    text.remove_prefix(character.size());
+    if (bytes == 0 || IsUnfit(character)) {
+      clean += '?';
+    } else if (utf8 || bytes == 1) {
+      clean += character;
+    } else {
+      clean += character == "\xc2\xb1" ? "+-" : "?";
+    }
+  }
   return clean;
 }
 
 }  // namespace
 
 void Page::Line(std::string_view text, Style style) {
-  const std::string_view escape = colour_ ? Escape(style) : "";
-  out_ << escape << Printable(text) << (escape.empty() ? "" : "\033[0m") << '\n';
+  const std::string_view escape = look_.colour ? Escape(style) : "";
+  out_ << escape << Printable(text, look_.utf8) << (escape.empty() ? "" : "\033[0m") << '\n';
 }
 
 void Page::Paragraph(std::string_view text, size_t indent, std::string_view first, Style style) {
   std::string line(first.empty() ? std::string(indent, ' ') : std::string(first));
+  size_t columns = line.size();
   size_t words = 0;
+  const auto end_line = [&] {
+    Line(line, style);
+    line.assign(indent, ' ');
+    columns = indent;
+    words = 0;
+  };
   while (!text.empty()) {
     const size_t end = std::min(text.find(' '), text.size());
-    const std::string_view word = text.substr(0, end);
+    std::string_view word = text.substr(0, end);
     text.remove_prefix(std::min(end + 1, text.size()));
-    if (words > 0 && line.size() + 1 + word.size() > kPageColumns) {
-      Line(line, style);
-      line.assign(indent, ' ');
-      words = 0;
+    if (words > 0 && columns + 1 + CountCharacters(word) > kPageColumns) end_line();
+    if (words++ > 0) line += ' ', ++columns;
+    while (columns + CountCharacters(word) > kPageColumns) {
+      const std::string_view part = FirstCharacters(word, kPageColumns - columns);
+      line += part;
+      word.remove_prefix(part.size());
+      end_line();
+      words = 1;
     }
-    if (words++ > 0) line += ' ';
     line += word;
+    columns += CountCharacters(word);
   }
   Line(line, style);
 }
@@ -60,11 +96,30 @@ void Page::Heading(std::string_view text) {
   Line(text, Style::kHeading);
 }
 
+std::string_view FirstCharacters(std::string_view text, size_t columns) {
+  size_t bytes = 0;
+  for (; columns > 0 && bytes < text.size(); --columns)
+    bytes += std::max<size_t>(CharacterBytes(text.substr(bytes)), 1);
+  return text.substr(0, bytes);
+}
+
 std::string Shortened(std::string_view text, size_t columns) {
-  if (text.size() <= columns) return std::string(text);
+  const size_t characters = CountCharacters(text);
+  if (characters <= columns) return std::string(text);
   const size_t head = (columns - 3) * 2 / 3;
   const size_t tail = columns - 3 - head;
-  return std::string(text.substr(0, head)) + "..." + std::string(text.substr(text.size() - tail));
+  const std::string_view dropped = FirstCharacters(text, characters - tail);
+  return std::string(FirstCharacters(text, head)) + "..." + std::string(text.substr(dropped.size()));
+}
+
+std::string PadRight(std::string_view text, size_t columns) {
+  const size_t characters = CountCharacters(text);
+  return std::string(text) + std::string(characters < columns ? columns - characters : 0, ' ');
+}
+
+std::string PadLeft(std::string_view text, size_t columns) {
+  const size_t characters = CountCharacters(text);
+  return std::string(characters < columns ? columns - characters : 0, ' ') + std::string(text);
 }
 
 }  // namespace memtrace::tools

@@ -9,12 +9,10 @@
 #include "tools/common/quantity.h"
 #include "tools/render/page.h"
 #include "tools/render/target.h"
-#include "tools/symbols/readable_name.h"
+#include "tools/render/text_sites.h"
 
 namespace memtrace::tools {
 namespace {
-
-size_t Shown(size_t count, size_t top) { return top == 0 ? count : std::min(count, top); }
 
 std::string BytesText(const Bytes& bytes) { return bytes ? FormatBytes(*bytes) : "?"; }
 
@@ -91,98 +89,6 @@ void WriteBridge(const Report& report, Page* page) {
   if (!unknown.empty()) page->Paragraph("not known: " + unknown, 4, "  ", Style::kFaint);
 }
 
-// Helpers of libraries that stand before the named place, in one line.
-std::string FoldedHelpers(const Report& report, std::span<const uint32_t> helpers) {
-  std::string libraries;
-  std::string_view last;
-  for (const uint32_t index : helpers) {
-    const std::string_view library = HelperLibrary(report.frames->frame(index).source.function);
-    if (libraries.find(library) == std::string::npos)
-      libraries += fmt::format("{}{}", last.empty() ? "" : ", ", library);
-    last = library;
-  }
-  return fmt::format("    ... {} frame{} of {}", helpers.size(), helpers.size() == 1 ? "" : "s", libraries);
-}
-
-// The function and where it is; a long function gives way.
-std::string FrameLine(const Frame& frame, size_t columns) {
-  const std::string place = FramePlace(frame);
-  const size_t room = columns - std::min(place.size(), columns / 2);
-  const std::string& function = frame.source.function;
-  return Shortened(function.empty() ? FrameName(frame) : NameWithin(function, room), room) + place;
-}
-
-void WriteStack(const Report& report, uint32_t node, Page* page) {
-  const std::vector<uint32_t> stack = report.frames->Stack(node);
-  if (stack.empty()) page->Line("    (unknown stack)");
-  const size_t helpers = LeadingHelpers(*report.frames, stack);
-  if (helpers > 0) page->Line(FoldedHelpers(report, std::span(stack).first(helpers)), Style::kFaint);
-  constexpr size_t kMostFrames = 24;
-  for (size_t i = helpers; i < stack.size(); ++i) {
-    if (i == helpers + kMostFrames) {
-      page->Line(fmt::format("    ... {} more, see --json", stack.size() - i), Style::kFaint);
-      break;
-    }
-    page->Line("    " + FrameLine(report.frames->frame(stack[i]), kPageColumns - 4));
-  }
-}
-
-void WriteSuspects(const Report& report, size_t top, Page* page) {
-  for (size_t i = 0; i < Shown(report.suspects.size(), top); ++i) {
-    const Suspect& suspect = report.suspects[i];
-    page->Heading(
-        fmt::format("Problem suspect {} [{}] {}, {}", i + 1, suspect.id, Name(suspect.kind), Name(suspect.confidence)));
-    std::string text =
-        fmt::format("{} in {} blocks are live", FormatBytes(suspect.live_bytes), FormatCount(suspect.live_allocations));
-    if (suspect.age_p50_s) text += fmt::format(", half of it older than {}", FormatSeconds(*suspect.age_p50_s));
-    page->Paragraph(text + ". " + suspect.why, 2);
-    WriteStack(report, report.table.sites[suspect.site].node, page);
-  }
-  const size_t hidden = report.suspects.size() - Shown(report.suspects.size(), top);
-  if (hidden > 0) page->Line(fmt::format("  ... {} more suspects, see --top", hidden), Style::kFaint);
-}
-
-// Where there is no room for both, the function says more than its place.
-std::string SiteName(const Report& report, const Site& site, size_t columns) {
-  const Frame* frame = NamingFrame(*report.frames, report.frames->Stack(site.node));
-  if (frame == nullptr) return "(unknown stack)";
-  const std::string& function = frame->source.function;
-  const std::string text = FrameText(*frame);
-  if (text.size() <= columns || function.empty()) return Shortened(text, columns);
-  const std::string bare = BareName(function);
-  return bare.size() <= columns ? bare : Shortened(NameWithin(function, columns), columns);
-}
-
-std::string LiveText(const Site& site) {
-  const Interval& ci = site.live_bytes_ci95;
-  const double half = static_cast<double>(std::max(Excess(ci.high, site.live_bytes), Excess(site.live_bytes, ci.low)));
-  if (half == 0) return FormatBytes(site.live_bytes);
-  if (site.live_bytes == 0) return fmt::format("<{}", FormatBytes(ci.high));
-  return fmt::format("{} ±{:.0f} %", FormatBytes(site.live_bytes), 100 * half / static_cast<double>(site.live_bytes));
-}
-
-void WriteSites(const Report& report, size_t top, Page* page) {
-  if (!report.recorded) return;
-  const std::vector<Site>& sites = report.table.sites;
-  page->Heading("Consumers by size");
-  if (sites.empty()) {
-    page->Line("  nothing was allocated that memtrace could see");
-    return;
-  }
-  page->Line("  live                blocks   allocs  allocated by");
-  for (size_t i = 0; i < Shown(sites.size(), top); ++i) {
-    const Site& site = sites[i];
-    page->Line(fmt::format("  {:<18}{:>8}{:>9}  {}", LiveText(site), FormatCount(site.live_allocations),
-                           FormatCount(site.allocations), SiteName(report, site, kPageColumns - 39)));
-  }
-  const size_t hidden = sites.size() - Shown(sites.size(), top);
-  if (hidden > 0) page->Line(fmt::format("  ... {} more sites, see --top or --json", hidden), Style::kFaint);
-  const Totals& totals = report.profile->totals;
-  page->Line(fmt::format("  {:<18}{:>8}{:>9}  in all; {} at the peak", FormatBytes(totals.live_bytes),
-                         FormatCount(totals.live_allocations), FormatCount(totals.allocations),
-                         FormatBytes(totals.peak_live_bytes)));
-}
-
 void WriteLosses(const Report& report, Page* page) {
   const std::vector<Loss>& losses = report.profile->losses.items();
   if (!losses.empty()) {
@@ -224,6 +130,25 @@ void WriteEvidence(const Report& report, Page* page) {
   }
 }
 
+// A file name as a shell takes it for one word, whatever is in it.
+std::string ShellWord(const std::string& name) {
+  constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-";
+  if (!name.empty() && name[0] != '-' && name.find_first_not_of(kPlain) == std::string::npos) return name;
+  std::string word = name.starts_with('-') ? "'./" : "'";
+  for (const char c : name) word += c == '\'' ? "'\\''" : std::string(1, c);
+  return word + "'";
+}
+
+// On one line if it fits, else as a shell continues it.
+void WriteCommand(const std::string& command, const std::string& argument, Page* page) {
+  if (command.size() + argument.size() + 3 <= kPageColumns) {
+    page->Line(fmt::format("  {} {}", command, argument));
+    return;
+  }
+  page->Line(fmt::format("  {} \\", command));
+  page->Line("      " + argument);
+}
+
 void WriteNext(const Report& report, Page* page) {
   page->Heading("Next");
   for (const std::string& advice : report.verdict.advice) page->Paragraph(advice, 4, "  ");
@@ -231,7 +156,7 @@ void WriteNext(const Report& report, Page* page) {
   if (report.state == "running" && !report.suspects.empty()) {
     page->Line(fmt::format("  memtrace snapshot {}", report.profile->header.pid));
   } else {
-    page->Line(fmt::format("  memtrace-report --json {}", report.profile->file_name));
+    WriteCommand("memtrace-report --html=report.html", ShellWord(report.profile->file_name), page);
   }
 }
 
@@ -239,11 +164,12 @@ void WriteNext(const Report& report, Page* page) {
 
 void WriteText(std::span<const Report> reports, const TextOptions& options, std::ostream* out) {
   const Report& report = reports[0];
-  Page page(out, options.colour);
+  Page page(out, options.look);
   WriteVerdict(report, &page);
   WriteTarget(report, &page);
   WriteBridge(report, &page);
   WriteEvidence(report, &page);
+  WriteDifference(report, options.top, &page);
   WriteSuspects(report, options.top, &page);
   WriteSites(report, options.top, &page);
   WriteLosses(report, &page);

@@ -8,13 +8,13 @@
 #include <string>
 
 #include "tools/analysis/report.h"
+#include "tools/render/page.h"
 
 namespace memtrace::tools {
 
 struct TextOptions {
   size_t top = 10;  // suspects, sites and processes to print, 0: all
-  bool colour = false;
-  bool utf8 = true;  // else ASCII alone
+  PageLook look;
 };
 
 // The first report in full, a line for each of the others. The same input gives the same text.

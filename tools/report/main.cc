@@ -115,10 +115,10 @@ bool AddBaseline(const std::string& path, Symbolizer* symbolizer, std::vector<Re
 }
 
 TextOptions TextOptionsFor(const Options& options, const std::string& file) {
-  TextOptions text{.top = options.top};
+  TextOptions text{.top = options.top, .look = {}};
   const char* no_colour = std::getenv("NO_COLOR");  // https://no-color.org: any value that is not empty
-  text.colour = file.empty() && isatty(STDOUT_FILENO) == 1 && (no_colour == nullptr || *no_colour == '\0');
-  text.utf8 = std::strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+  text.look.colour = file.empty() && isatty(STDOUT_FILENO) == 1 && (no_colour == nullptr || *no_colour == '\0');
+  text.look.utf8 = std::strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
   return text;
 }
 

@@ -115,15 +115,7 @@ function timelineSection() {
 
 function suspectText(suspect) {
   const stack = suspect.stack.map((frame) => `    ${frame.f}${frame.p ? ` (${frame.p})` : ""}`).join("\n");
-  return `Problem suspect ${suspect.rank} [${suspect.id}] ${suspect.kind}, ${suspect.confidence}\n${suspectSentence(suspect)} ${suspect.why}\n${stack}\n`;
-}
-
-function suspectSentence(suspect) {
-  const shares = [data.totals.live_bytes > 0 && `${percent(suspect.live_bytes, data.totals.live_bytes)} of the native heap`,
-    data.cgroup.limit_bytes !== null && `${percent(suspect.live_bytes, data.cgroup.limit_bytes)} of the limit`].filter(Boolean).join(", ");
-  const where = suspect.name === null ? "" : `, allocated by ${suspect.name},`;
-  const age = suspect.age_s.p50 === null ? "" : `, half of it for longer than ${seconds(suspect.age_s.p50)}`;
-  return `${bytes(suspect.live_bytes)} in ${count(suspect.blocks)} blocks${where} are live (${shares})${age}.`;
+  return `Problem suspect ${suspect.rank} [${suspect.id}] ${suspect.kind}, ${suspect.confidence}\n${suspect.paragraph}\n${stack}\n`;
 }
 
 function frameItem(frame) {
@@ -138,7 +130,7 @@ function suspectCard(suspect, showInGraph) {
   return h("article", {class: `card suspect ${suspect.kind}`, id: suspect.id},
     h("h3", {}, `Problem suspect ${suspect.rank}`, h("span", {class: "pill"}, suspect.kind === "growing" ? "growing" : "still filling"), h("span", {class: "pill"}, suspect.confidence), h("code", {class: "muted"}, suspect.id)),
     h("p", {class: "place"}, h("code", {}, suspect.name ?? "an unknown stack")),
-    h("p", {}, suspectSentence(suspect), " ", suspect.why),
+    h("p", {}, suspect.paragraph),
     h("div", {class: "pair"},
       h("figure", {}, h("figcaption", {}, "What lives now, by when it was allocated"), grownChart(suspect)),
       h("figure", {}, h("figcaption", {}, "Ages: ", h("span", {class: "key alive-key"}), "alive ", h("span", {class: "key died-key"}), "freed at that age"), ageChart(suspect))),

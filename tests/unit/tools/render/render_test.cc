@@ -2,14 +2,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "tests/unit/tools/recording_builder.h"
+#include "tools/common/utf8.h"
 #include "tools/render/folded.h"
 #include "tools/render/json.h"
 #include "tools/render/page.h"
+#include "tools/render/suspect_text.h"
 #include "tools/render/target.h"
 #include "tools/render/text.h"
 
@@ -157,7 +160,54 @@ TEST_F(RenderTest, TextBeginsWithTheVerdictAndFitsThePage) {
   EXPECT_THAT(text, Not(HasSubstr("\033")));
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 81u) << line;  // "±" has two bytes
-  EXPECT_THAT(Text({.top = 10, .colour = true}), HasSubstr("\033[1;31m"));
+  EXPECT_THAT(Text({.top = 10, .look = {.colour = true}}), HasSubstr("\033[1;31m"));
+}
+
+TEST_F(RenderTest, ASuspectsParagraphStandsAlone) {
+  RecordingBuilder builder = Leaking();
+  builder.AddBlob(format::BlobKind::kCgroupFile, "memory.max", "4000000\n");
+  Add(builder);
+  const Suspect& suspect = reports_[0].suspects.at(0);
+  EXPECT_THAT(SuspectHeading(suspect, 1), testing::MatchesRegex("Problem suspect 1 \\[MT-[0-9a-f]{6}\\] .*, .*"));
+  const std::string text = SuspectParagraph(reports_[0], suspect);
+  EXPECT_THAT(text,
+              StartsWith("976.6 KiB in 1.0k blocks that service+0x1200 allocated are live, 100 % of the native heap"));
+  EXPECT_THAT(text, HasSubstr("Half of these bytes are older than"));
+  EXPECT_THAT(text, HasSubstr("/s of growth"));
+  EXPECT_THAT(text, HasSubstr("every block was recorded"));
+}
+
+TEST_F(RenderTest, TextInAsciiWhereTheLocaleWantsIt) {
+  RecordingBuilder builder = Leaking();
+  builder.AddBlob(format::BlobKind::kExecutable, "", "/bin/caf\xc3\xa9");
+  Add(builder);
+  EXPECT_THAT(Text(), HasSubstr("caf\xc3\xa9"));
+  const std::string ascii = Text({.top = 10, .look = {.utf8 = false}});
+  EXPECT_THAT(ascii, HasSubstr("/bin/caf? (pid"));
+  EXPECT_TRUE(std::all_of(ascii.begin(), ascii.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; }));
+}
+
+TEST_F(RenderTest, TextComparesWithTheBaseline) {
+  RecordingBuilder earlier;
+  earlier.AddModule("/bin/service", "\xab\xcd");
+  earlier.Allocate(0x100000, 300'000, earlier.AddStack({0x1000, 0x1200}));
+  earlier.Allocate(0x200000, 50'000, earlier.AddStack({0x1000, 0x1400}));
+  earlier.header().pid = 7;
+  Add(Leaking());
+  Report& report = reports_[0];
+  report.baseline = Compare(earlier.Decode(), *report.profile, report.table, report.frames.get(), &symbolizer_);
+  const std::string text = Text();
+  EXPECT_THAT(text, HasSubstr("\nAgainst the baseline\n"));
+  EXPECT_THAT(text, HasSubstr("no earlier state of this process"));
+  EXPECT_THAT(text, HasSubstr("   +683.6 KiB    +999  service+0x1200\n    -48.8 KiB      -1  service+0x1400\n"));
+}
+
+TEST_F(RenderTest, TheNextCommandIsSafeToPaste) {
+  ProcessStates states;
+  states.push_back(Leaking().Decode());
+  states.back().file_name = "/tmp/it's $(reboot).rec";
+  reports_.push_back(BuildReport(std::move(states), &symbolizer_, "/nonexistent"));
+  EXPECT_THAT(Text(), HasSubstr("memtrace-report --html=report.html '/tmp/it'\\''s $(reboot).rec'\n"));
 }
 
 TEST_F(RenderTest, TextShowsTheProgramAndNotItsLibraries) {
@@ -258,7 +308,7 @@ TEST_F(RenderTest, FoldedStacksRunFromTheOutside) {
 
 TEST(PageTest, ParagraphsWrap) {
   std::ostringstream out;
-  Page page(&out, false);
+  Page page(&out, {});
   std::string text;
   for (int i = 0; i < 60; ++i) text += "word ";
   page.Paragraph(text, 4, "- ");
@@ -267,6 +317,26 @@ TEST(PageTest, ParagraphsWrap) {
   for (std::string line; std::getline(lines, line);) lengths.push_back(line.size());
   EXPECT_THAT(lengths, Each(testing::Le(80u)));
   EXPECT_GT(lengths.size(), 3u);
+}
+
+TEST(PageTest, CountsCharactersAndBreaksLongWords) {
+  std::ostringstream out;
+  Page page(&out, {});
+  std::string wide;
+  for (int i = 0; i < 200; ++i) wide += "\xc3\xa4";
+  page.Paragraph("short " + wide + " end", 2);
+  std::istringstream lines(out.str());
+  std::vector<size_t> lengths;
+  for (std::string line; std::getline(lines, line);) lengths.push_back(CountCharacters(line));
+  EXPECT_THAT(lengths, testing::ElementsAre(7, 80, 80, 50));
+  EXPECT_EQ(CountCharacters(Shortened(wide, 20)), 20u);
+  EXPECT_EQ(ValidUtf8(Shortened(wide, 20)), Shortened(wide, 20));
+}
+
+TEST(PageTest, NothingThatATerminalObeys) {
+  std::ostringstream out;
+  Page(&out, {}).Line("a\033[31m\xc2\x9b\xe2\x80\xae\xe2\x80\x8b\xff\tz");
+  EXPECT_EQ(out.str(), "a?[31m?????z\n");
 }
 
 TEST(PageTest, ShortensInTheMiddle) {
