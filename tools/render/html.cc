@@ -52,6 +52,7 @@ std::string ForScript(std::string_view json) {
 }
 
 std::string TitleOf(const Report& report) {
+  if (!report.recorded) return Escaped("Memory report: " + report.verdict.cause);
   const std::string exe = DescribeTarget(report).exe;
   const std::string name = exe.empty() ? "unknown program" : exe.substr(exe.rfind('/') + 1);
   return Escaped(fmt::format("{} (pid {}): {}", Shortened(name, 80), report.profile->header.pid, report.verdict.cause));

@@ -344,6 +344,7 @@ std::string HtmlData(std::span<const Report> reports, Metric metric, const HtmlL
   if (oom["kills"].size() > limits.lines)
     oom["kills"].erase(oom["kills"].begin() + static_cast<int>(limits.lines), oom["kills"].end());
   const Json data = {{"metric", Name(metric)},
+                     {"recorded", report.recorded},
                      {"file", Short(report.profile->file_name)},
                      {"target", std::move(target_json)},
                      {"recording", Bounded(RecordingJson(report))},

@@ -149,6 +149,11 @@ bool DeliverAll(const Options& options, const std::vector<Report>& reports, cons
   for (const OutputKind& kind : kOutputs) {
     const OutputFile& file = options.outputs[static_cast<size_t>(kind.output)];
     if (!file) continue;
+    if (kind.of_sites && !reports[0].recorded) {
+      Complain(std::string(kind.flag) + " needs a recording or snapshot, and none was given");
+      delivered = false;
+      continue;
+    }
     delivered &=
         Deliver(*file, [&](std::ostream* out) { WriteOutput(kind.output, options, reports, symbolizer, out); });
   }

@@ -20,16 +20,17 @@ struct OutputKind {
   Output output;
   const char* flag;
   const char* help;
-  bool binary = false;  // nothing for a terminal
+  bool of_sites = false;  // nothing to say without a recording
+  bool binary = false;    // nothing for a terminal
 };
 inline constexpr OutputKind kOutputs[] = {
     {Output::kText, "--text", "The report as text, which is what comes without any output option"},
     {Output::kJson, "--json", "The report as JSON"},
     {Output::kHtml, "--html", "The report as a page for a browser, in one file without links"},
-    {Output::kFolded, "--folded", "Folded stacks for flame graph tools"},
-    {Output::kPprof, "--pprof", "A profile for pprof (profile.proto, gzip)", true},
-    {Output::kSpeedscope, "--speedscope", "A profile for speedscope"},
-    {Output::kJeprof, "--jeprof", "A heap profile as jemalloc writes it, for jeprof"},
+    {Output::kFolded, "--folded", "Folded stacks for flame graph tools", true},
+    {Output::kPprof, "--pprof", "A profile for pprof (profile.proto, gzip)", true, true},
+    {Output::kSpeedscope, "--speedscope", "A profile for speedscope", true},
+    {Output::kJeprof, "--jeprof", "A heap profile as jemalloc writes it, for jeprof", true},
 };
 
 // Where an output goes: nothing if it was not asked for, "" for standard output.

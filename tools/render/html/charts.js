@@ -77,15 +77,21 @@ function linePath(points, x, y, floor) {
 const bridgeParts = [
   ["native_live_bytes", "native heap, live", "blocks that the program has allocated and not freed"],
   ["allocator_overhead_bytes", "allocator overhead", "free blocks that the allocator keeps, and its own records"],
-  ["managed_heap_bytes", "managed heap", "memory that a language runtime manages"],
-  ["other_anon_bytes", "other anonymous memory", "mapped by the program itself or by a language runtime, not through malloc"],
+  ["other_anon_bytes", "managed heap, other anonymous", "mapped by the program itself or by a language runtime, not through malloc"],
   ["stacks_bytes", "thread stacks", "the stacks of the process's threads"],
   ["other_processes_bytes", "other processes", "of the same cgroup"],
   ["file_bytes", "page cache", "files that were read or written; the kernel gives most of it back under pressure"],
   ["shmem_bytes", "shared memory", "tmpfs, /dev/shm and shared anonymous mappings: not given back without swap"],
   ["kernel_bytes", "kernel", "page tables, kernel stacks, slab"],
-  ["sockets_bytes", "sockets", "buffers of network connections"],
+  ["sock_bytes", "sockets", "buffers of network connections"],
+  ["anon_bytes", "anonymous memory", "heaps, stacks and whatever else is no file: without a recording not told apart"],
 ];
+
+function bridgeDetail(key) {
+  const {allocator_retained_bytes: retained, allocator_fragmented_bytes: fragmented} = data.memory;
+  if (key !== "allocator_overhead_bytes" || retained === null || fragmented === null) return "";
+  return `: ${bytes(retained)} that trimming would give back, ${bytes(fragmented)} in pages that are partly used`;
+}
 
 function bridgeRows() {
   const memory = data.memory;
@@ -93,9 +99,10 @@ function bridgeRows() {
   let known = 0;
   bridgeParts.forEach(([key, label, explanation], index) => {
     const value = memory[key];
-    if (value === null || value === undefined) return;
+    // With a recording the anonymous memory is the sum of some of the others.
+    if (value === null || value === undefined || (key === "anon_bytes" && data.recorded)) return;
     known += value;
-    rows.push({label, explanation, value, color: `part-${index}`});
+    rows.push({label, explanation: explanation + bridgeDetail(key), value, color: `part-${index}`});
   });
   const usage = memory.cgroup_bytes;
   if (usage !== null && usage - known > usage / 1000)
@@ -104,7 +111,7 @@ function bridgeRows() {
 }
 
 function bridgeUnknown() {
-  return bridgeParts.filter(([key]) => data.memory[key] === null).map(([, label]) => label);
+  return bridgeParts.filter(([key]) => data.memory[key] === null && (key === "anon_bytes") !== data.recorded).map(([, label]) => label);
 }
 
 function bridgeChart() {

@@ -35,13 +35,17 @@ function baseName(path) {
 
 function header() {
   const {target, recording} = data;
+  if (!data.recorded) return headerOf("Memory report", "", "Without a recording: from the evidence of the kernel and the container runtime", null);
   const sampling = recording.sampling === "exact" ? "every allocation" : `one sample per ${bytes(recording.sample_bytes)}`;
   const facts = [`${recording.state}${target.uptime_s === null ? "" : ` after ${seconds(target.uptime_s)}`}`, target.start_time && `started ${target.start_time.replace("T", " ").replace(/\.\d+Z$/, " UTC")}`,
     target.hostname && `host ${target.hostname}`, target.container_id && `container ${target.container_id.slice(0, 12)}`, target.libc, sampling];
+  return headerOf(baseName(target.exe) ?? "unknown program", ` pid ${target.pid}`, facts.filter(Boolean).join(" \u00b7 "), target.command);
+}
+
+function headerOf(name, more, facts, command) {
   return h("header", {},
-    h("div", {}, h("h1", {}, baseName(target.exe) ?? "unknown program", h("span", {class: "muted"}, ` pid ${target.pid}`)),
-      h("p", {class: "muted"}, facts.filter(Boolean).join(" \u00b7 ")),
-      target.command && h("p", {class: "command"}, h("code", {}, target.command))),
+    h("div", {}, h("h1", {}, name, h("span", {class: "muted"}, more)), h("p", {class: "muted"}, facts),
+      command && h("p", {class: "command"}, h("code", {}, command))),
     h("div", {class: "actions screen-only"},
       h("button", {type: "button", onclick: () => theme.toggle(), "aria-label": "Switch between light and dark"}, "Light / dark"),
       h("button", {type: "button", onclick: () => print()}, "Print")));
@@ -61,7 +65,7 @@ function tiles() {
   const usage = data.memory.cgroup_bytes ?? cgroup.usage_bytes;
   const growth = suspects.filter((suspect) => suspect.kind === "growing").reduce((sum, suspect) => sum + (suspect.growth_bytes_per_s ?? 0), 0);
   return h("div", {class: "tiles"},
-    tile("Native heap, live", bytes(totals.live_bytes), `${count(totals.live_allocations)} blocks, ${bytes(totals.peak_live_bytes)} at the peak`),
+    data.recorded && tile("Native heap, live", bytes(totals.live_bytes), `${count(totals.live_allocations)} blocks, ${bytes(totals.peak_live_bytes)} at the peak`),
     usage !== null && tile("Container", bytes(usage), cgroup.limit_bytes === null ? "no limit is known" : `${percent(usage, cgroup.limit_bytes)} of ${bytes(cgroup.limit_bytes)}`),
     growth > 0 && tile("Growth of the suspects", `${bytes(growth)}/s`, `${bytes(growth * 3600)} an hour`),
     verdict.time_to_limit_s !== null && tile("To the limit", seconds(verdict.time_to_limit_s), "at this rate"),
@@ -264,17 +268,17 @@ function begin() {
   let flame = null;
   const showInGraph = (node) => flame.showNode(node);
   flame = flameSection(graph);
-  const sites = new SiteTable(showInGraph);
-  const sections = [verdictSection(), memorySection(), timelineSection(), baselineSection(), suspectsSection(showInGraph), flame.element,
-    section("sites", "Allocation sites", "A site is a stack that allocates. Click a name for its stack, a heading to sort. Temporary ones were freed before the next allocation of their thread. Grows by: bytes that will never be freed, if the site goes on as it did.", sites.element),
-    evidenceSection(), recordingSection()].filter(Boolean);
+  const sites = data.recorded && new SiteTable(showInGraph);
+  const sections = [verdictSection(), memorySection(), timelineSection(), baselineSection(), data.recorded && suspectsSection(showInGraph), data.recorded && flame.element,
+    data.recorded && section("sites", "Allocation sites", "A site is a stack that allocates. Click a name for its stack, a heading to sort. Temporary ones were freed before the next allocation of their thread. Grows by: bytes that will never be freed, if the site goes on as it did.", sites.element),
+    evidenceSection(), data.recorded && recordingSection()].filter(Boolean);
   document.getElementById("page").append(header(), navigation(sections), ...sections,
     h("footer", {class: "muted"}, "Written by memtrace-report. This file loads nothing and sends nothing. Keys: / search, arrows and Enter in the flame graph, Escape back, t light or dark."));
   document.body.append(tooltip.element);
   graph.draw();
   document.addEventListener("keydown", (event) => {
     if (event.target instanceof HTMLInputElement || event.ctrlKey || event.altKey || event.metaKey) return;
-    if (event.key === "/") {
+    if (event.key === "/" && data.recorded) {
       flame.search.focus();
       flame.element.scrollIntoView({behavior: "smooth"});
     } else if (event.key === "t") {
