@@ -25,23 +25,34 @@ endif()
 
 # Freestanding: no exceptions, RTTI, guards or stack protector, each of which would need a symbol
 # of some libc. Frame pointers let the interposed functions name their caller's registers.
-add_library(memtrace_shim_options INTERFACE)
-target_link_libraries(memtrace_shim_options INTERFACE memtrace_options)
-target_compile_options(memtrace_shim_options INTERFACE
+add_library(memtrace_freestanding_options INTERFACE)
+target_link_libraries(memtrace_freestanding_options INTERFACE memtrace_options)
+target_compile_options(memtrace_freestanding_options INTERFACE
   -O2 -g -fPIC -fvisibility=hidden -fno-exceptions -fno-rtti -fno-threadsafe-statics -fno-stack-protector
-  -fno-omit-frame-pointer -fasynchronous-unwind-tables -ftls-model=initial-exec -fno-builtin
+  -fno-omit-frame-pointer -fasynchronous-unwind-tables -fno-builtin
   -fcf-protection=none -U_FORTIFY_SOURCE -fno-plt
   $<$<CXX_COMPILER_ID:GNU>:-fno-tree-loop-distribute-patterns>)
 if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-  get_target_property(_options memtrace_shim_options INTERFACE_COMPILE_OPTIONS)
+  get_target_property(_options memtrace_freestanding_options INTERFACE_COMPILE_OPTIONS)
   list(REMOVE_ITEM _options -fcf-protection=none)
-  set_target_properties(memtrace_shim_options PROPERTIES INTERFACE_COMPILE_OPTIONS "${_options}")
+  set_target_properties(memtrace_freestanding_options PROPERTIES INTERFACE_COMPILE_OPTIONS "${_options}")
 endif()
 
-# memtrace_layer(NAME SOURCES...): one layer of the preload library, compiled twice: NAME_shim goes
-# into libmemtrace.so, NAME (a static library with ordinary flags and sanitizers) into tests, tools
-# and benchmarks.
+# Static thread-local storage; and the kind that a loader without room for more static storage takes too.
+foreach(flavour shim late)
+  add_library(memtrace_${flavour}_options INTERFACE)
+  target_link_libraries(memtrace_${flavour}_options INTERFACE memtrace_freestanding_options)
+endforeach()
+target_compile_options(memtrace_shim_options INTERFACE -ftls-model=initial-exec)
+target_compile_options(memtrace_late_options INTERFACE -ftls-model=local-dynamic)
+target_compile_definitions(memtrace_late_options INTERFACE MEMTRACE_TLS_DYNAMIC)
+
+# memtrace_layer(NAME SOURCES...): one layer of the preload library, compiled three times: NAME_shim goes
+# into libmemtrace.so, NAME_late into libmemtrace-late.so, NAME (a static library with ordinary flags and
+# sanitizers) into tests, tools and benchmarks.
 function(memtrace_layer name)
+  add_library(${name}_late OBJECT ${ARGN})
+  target_link_libraries(${name}_late PRIVATE memtrace_late_options)
   add_library(${name}_shim OBJECT ${ARGN})
   target_link_libraries(${name}_shim PRIVATE memtrace_shim_options)
   add_library(${name} STATIC ${ARGN})

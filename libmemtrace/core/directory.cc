@@ -166,9 +166,11 @@ class Tidier {
     rt::TextBuffer<256> oldest;
     rt::TextBuffer<32> oldest_start;
     ForEachFile([&](const char* file, const FileName& name) {
-      if (!(name.executable == tidying_.executable) || name.pid == tidying_.pid) return;
+      if (!(name.executable == tidying_.executable)) return;
       if (!oldest.text().empty() && !Before(name.start, oldest_start.text())) return;
       if (!HasEnded(file, name)) return;
+      const bool switched_off = header_.state == static_cast<uint32_t>(format::State::kExited);
+      if (name.pid == tidying_.pid && !switched_off) return;
       oldest.Clear();
       oldest.Add(file);
       oldest_start.Clear();

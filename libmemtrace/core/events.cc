@@ -137,7 +137,7 @@ bool Attach(ThreadState* thread, int64_t charged) {
 void Forget(ThreadState* thread) {
   thread->buffer = nullptr;
   thread->generation = g_process.generation.load(std::memory_order_relaxed);
-  thread->countdown = g_process.mode.load(std::memory_order_relaxed) == Mode::kOff ? kFar : kIdleStep;
+  thread->countdown = kIdleStep;
   thread->countdown_start = thread->countdown;
 }
 
@@ -332,6 +332,7 @@ bool Defer(uint64_t address, uint64_t size) {
   format::ThreadBuffer* buffer = t_state.buffer;
   const Process& p = g_process;
   if (buffer == nullptr || p.mode.load(std::memory_order_acquire) != Mode::kOn || InForkedChild()) return false;
+  if (t_state.generation != p.generation.load(std::memory_order_relaxed)) return false;
   const uint32_t index = buffer->deferred_count;
   if (index >= format::kDeferredEvents) {
     Bump(size == format::kUnknown ? buffer->dropped_frees : buffer->dropped_allocations, uint64_t{1});

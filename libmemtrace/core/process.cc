@@ -27,7 +27,7 @@ using rt::Address;
 using rt::Syscall;
 
 // Names that are tried when a recording of this process began in the same second (exec).
-constexpr int kNameAttempts = 10;
+constexpr int kNameAttempts = 64;
 
 bool WantsLine(const Process& p) {
   if (p.options.quiet) return false;
@@ -80,6 +80,7 @@ void DescribeProcess(format::Header* h, const Identity& identity, Beginning begi
   h->uid = identity.uid;
   h->origin = static_cast<uint32_t>(beginning.origin);
   h->inherited_bytes = beginning.inherited_bytes;
+  h->heap_bytes_before = p.surroundings.heap_bytes_before;
   h->process_start_ticks = identity.start_ticks;
   h->process_start_ns = identity.start_ns;
   h->pid_namespace = identity.pid_namespace;
@@ -186,6 +187,14 @@ void Forget() {
   p.brink = false;
 }
 
+// The same in the process that recorded: also what lies beside the recording. Requires that nobody uses it any more.
+void ForgetOwn() {
+  Process& p = g_process;
+  ReleaseScratch(p.recording, p.options.depth);
+  p.stacks.Release();
+  Forget();
+}
+
 void SwitchOn() {
   Process& p = g_process;
   p.generation.fetch_add(1, std::memory_order_relaxed);
@@ -196,6 +205,15 @@ void SwitchOn() {
 
 bool Start(const char* const* environment, const Surroundings& surroundings) {
   Process& p = g_process;
+  p.failure = 0;
+  if (p.recording.open()) {
+    if (p.mode.load(std::memory_order_acquire) == Mode::kStopped && !OthersHaveLeft()) {
+      p.failure = -EBUSY;
+      return false;
+    }
+    p.mode.store(Mode::kStarting, std::memory_order_relaxed);
+    ForgetOwn();
+  }
   p.mode.store(Mode::kStarting, std::memory_order_relaxed);
   p.surroundings = surroundings;
   p.pid = rt::ProcessId();
@@ -213,16 +231,17 @@ bool Start(const char* const* environment, const Surroundings& surroundings) {
     const Found found =
         TidyDirectory(directory.c_str(), {name.text(), p.options.keep_files, identity.pid, identity.parent_pid,
                                           identity.start_ticks, identity.pid_namespace, p.options.keep_always});
-    if (found.parent_is_recorded && !p.options.follow_exec) return false;
-    const Beginning late{format::Origin::kAttach, surroundings.loaded_late ? ResidentAnonymousBytes() : 0};
+    if (found.parent_is_recorded && !p.options.follow_exec && !surroundings.attached) return false;
+    const Beginning late{format::Origin::kAttach, surroundings.attached ? ResidentAnonymousBytes() : 0};
     result = OpenRecording(directory.c_str(), identity,
-                           surroundings.loaded_late ? late : Beginning{format::Origin::kStart, 0});
+                           surroundings.attached ? late : Beginning{format::Origin::kStart, 0});
   }
+  p.failure = result;
   if (result != 0) {
     ComplainOfFailure(p, p.options.directory, result);
     return true;
   }
-  WatchForForks();
+  if (p.alive == nullptr) WatchForForks();
   SwitchOn();
   if (WantsLine(p)) {
     rt::TextBuffer<480> line;
@@ -263,6 +282,15 @@ void StopRecording() {
   p.generation.fetch_add(1, std::memory_order_relaxed);
 }
 
+bool Release() {
+  Process& p = g_process;
+  Mode stopped = Mode::kStopped;
+  if (!p.mode.compare_exchange_strong(stopped, Mode::kOff, std::memory_order_acq_rel)) return false;
+  Store(p.recording.header().state, static_cast<uint32_t>(format::State::kExited), std::memory_order_release);
+  ForgetOwn();
+  return true;
+}
+
 bool Resume() {
   Process& p = g_process;
   Mode stopped = Mode::kStopped;
@@ -271,7 +299,7 @@ bool Resume() {
     p.mode.store(Mode::kStopped, std::memory_order_release);
     return false;
   }
-  Forget();
+  ForgetOwn();
   if (OpenRecording(p.directory, ReadIdentity(), {format::Origin::kAttach, ResidentAnonymousBytes()}) != 0) {
     p.mode.store(Mode::kOff, std::memory_order_release);
     return false;

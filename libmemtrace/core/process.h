@@ -22,8 +22,9 @@ namespace memtrace::core {
 struct Surroundings {
   void (*release)(void* block);  // the real free
   format::Libc libc;
-  uint32_t flags;            // format::kFlag...
-  bool loaded_late = false;  // by dlopen into a running program
+  uint32_t flags;         // format::kFlag...
+  bool attached = false;  // to a running program
+  uint64_t heap_bytes_before = 0;  // as in format::Header
 };
 
 enum class Mode : uint32_t {
@@ -47,6 +48,7 @@ struct Process {
   // the process id is compared instead.
   std::atomic<uint32_t>* alive = nullptr;
   int pid = 0;
+  int failure = 0;  // negative error number for which the last Start() could not record; 0: it was not to
 
   config::Options options = {};
   Surroundings surroundings = {};
@@ -83,9 +85,10 @@ extern Process g_process __attribute__((visibility("hidden")));
 // Apart, so that it lies among the zeroes of the file.
 extern Filter g_filter __attribute__((visibility("hidden")));
 
-// Sets up recording for this process as the environment says. Called once, by the first allocation or the library's
-// constructor; allocations of other threads meanwhile are not recorded. Returns whether this process was to be recorded, also
-// where that failed: who then sends the signal for a snapshot must not kill it.
+// Sets up recording for this process as the environment says. Called by the first allocation or the library's
+// constructor, and by an attacher, also again after StopRecording; allocations of other threads meanwhile are not
+// recorded. Returns whether this process was to be recorded, also where that failed (Process::failure): who then sends
+// the signal for a snapshot must not kill it.
 bool Start(const char* const* environment, const Surroundings& surroundings);
 
 // Whether this is a forked child that still believes to be its parent.
@@ -107,6 +110,10 @@ void StopRecording();
 // not stopped, a file cannot be made, or another thread has not left the old one yet; then it may be tried again. Call
 // with ThreadState::in_memtrace set.
 bool Resume();
+
+// After StopRecording: gives the memory of the recording back. Requires: no thread has ThreadState::in_memtrace set but
+// the caller's. False: it was not stopped.
+bool Release();
 
 // The process ends in an orderly way, or would, if what still runs after us lets it. May be called more than once.
 void Finish();

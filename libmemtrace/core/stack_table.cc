@@ -56,6 +56,12 @@ void StackTable::ForgetInChild() {
   grow_lock_.Reset();
 }
 
+void StackTable::Release() {
+  Index* index = index_.exchange(nullptr, std::memory_order_relaxed);
+  if (index != nullptr) rt::Unmap(index, IndexBytes(index->mask + 1));
+  private_bytes_.store(0, std::memory_order_relaxed);
+}
+
 uint32_t StackTable::Append(uint32_t parent, uint64_t pc_module, uint16_t flags) {
   // A number is taken only when there is room for its node: it need not be given back, which could hand it out twice.
   uint32_t& node_count = recording_->header().node_count;

@@ -23,6 +23,9 @@ class StackTable {
 
   uint64_t private_bytes() const { return private_bytes_.load(std::memory_order_relaxed); }
 
+  // Unmaps the private part. Requires: nobody interns.
+  void Release();
+
  private:
   // All that is compared lies in the slot: a look-up costs one cache miss. `node` is stored last; kBusy while the rest
   // is being written.

@@ -12,9 +12,11 @@ constexpr uint32_t kLooks = 16;
 
 bool IsDead(uint32_t tid) { return rt::Syscall(__NR_tgkill, rt::ProcessId(), static_cast<long>(tid), 0) == -ESRCH; }
 
+size_t ScratchBytes(uint32_t depth) { return sizeof(ThreadScratch) + unwind::RememberedStackBytes(depth); }
+
 bool GiveScratch(format::ThreadBuffer* buffer, uint32_t index, uint32_t tid, uint32_t depth) {
   if (buffer->scratch == 0) {
-    void* memory = rt::MapAnonymous(sizeof(ThreadScratch) + unwind::RememberedStackBytes(depth));
+    void* memory = rt::MapAnonymous(ScratchBytes(depth));
     if (memory == nullptr) return false;
     buffer->scratch = reinterpret_cast<uintptr_t>(memory);
     Scratch(buffer)->index = index;
@@ -26,6 +28,14 @@ bool GiveScratch(format::ThreadBuffer* buffer, uint32_t index, uint32_t tid, uin
 }
 
 }  // namespace
+
+void ReleaseScratch(const Recording& recording, uint32_t depth) {
+  for (uint32_t i = 0; i < Load(recording.header().thread_count); ++i) {
+    format::ThreadBuffer* buffer = ThreadBufferAt(recording, i);
+    if (buffer->scratch != 0) rt::Unmap(Scratch(buffer), ScratchBytes(depth));
+    buffer->scratch = 0;
+  }
+}
 
 format::ThreadBuffer* ThreadBufferAt(const Recording& recording, uint32_t index) {
   constexpr uint32_t kBytes = format::kThreadBufferBytes;

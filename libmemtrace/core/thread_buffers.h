@@ -28,6 +28,9 @@ struct ThreadScratch {
 // the caller holds a lock against itself.
 format::ThreadBuffer* ClaimThreadBuffer(Recording* recording, uint32_t tid, uint32_t depth);
 
+// Unmaps the private memory of all threads. Requires: none of them is recorded any more.
+void ReleaseScratch(const Recording& recording, uint32_t depth);
+
 // The `index`-th buffer, index < header.thread_count.
 format::ThreadBuffer* ThreadBufferAt(const Recording& recording, uint32_t index);
 

@@ -27,7 +27,11 @@ struct ThreadState {
 };
 static_assert(sizeof(ThreadState) == 56);  // the unwinder keeps one word more
 
+#ifdef MEMTRACE_TLS_DYNAMIC
+extern constinit thread_local ThreadState t_state __attribute__((visibility("hidden")));
+#else
 extern constinit thread_local ThreadState t_state __attribute__((tls_model("initial-exec"), visibility("hidden")));
+#endif
 
 }  // namespace memtrace::core
 

@@ -180,7 +180,9 @@ struct Header {
   // or one of 64 KiB, kFlagStopped and end_ns are set, and nothing is written to this file any more. kRecord again:
   // when the program has allocated another MiB it begins a new file, with Origin::kAttach, beside this one.
   uint32_t wanted;
-  uint8_t reserved[52];
+  uint32_t reserved0;
+  uint64_t heap_bytes_before;  // Origin::kAttach: in use in the allocator before; kUnknown if it does not tell
+  uint8_t reserved[40];
 };
 static_assert(sizeof(Header) % 64 == 0 && sizeof(Header) <= 4096);
 static_assert(offsetof(Header, version) == 8 && offsetof(Header, header_bytes) == 12);

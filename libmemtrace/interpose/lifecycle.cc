@@ -2,6 +2,7 @@
 
 #include "libmemtrace/core/module_records.h"
 #include "libmemtrace/core/process.h"
+#include "libmemtrace/interpose/control.h"
 #include "libmemtrace/interpose/real.h"
 #include "libmemtrace/interpose/signals.h"
 #include "libmemtrace/rt/os.h"
@@ -76,6 +77,8 @@ void ChooseUnwinder(const config::Options& options) {
 
 }  // namespace
 
+core::Surroundings SurroundingsNow() { return {g_real.free, WhichLibc(), FlagsOfModulesBefore()}; }
+
 bool Begin() {
   Phase before = Phase::kBefore;
   if (g_phase.load(std::memory_order_acquire) == Phase::kDone) return g_real.malloc != nullptr;
@@ -83,14 +86,15 @@ bool Begin() {
   FindRealFunctions();
   if (g_real.malloc == nullptr) {
     rt::Complain("no malloc found behind libmemtrace.so; the program runs unrecorded");
-  } else {
+  } else if (!IsLoadedLate()) {
     core::t_state.in_memtrace = 1;
-    if (core::Start(Environment(), {g_real.free, WhichLibc(), FlagsOfModulesBefore(), IsLoadedLate()})) {
+    if (core::Start(Environment(), SurroundingsNow())) {
       TakeOverSignal(core::g_process.options.signal);
       ChooseUnwinder(core::g_process.options);
     }
     core::t_state.in_memtrace = 0;
   }
+  DescribeControl(IsLoadedLate());
   g_phase.store(Phase::kDone, std::memory_order_release);
   return g_real.malloc != nullptr;
 }

@@ -6,6 +6,7 @@
 
 #include <atomic>
 
+#include "libmemtrace/interpose/control.h"
 #include "libmemtrace/interpose/real.h"
 #include "libmemtrace/rt/os.h"
 
@@ -119,7 +120,7 @@ uintptr_t FindIn(const link_map& module, Text name) {
     symbol = FindByHash(symbols, name);
   }
   if (symbol == nullptr) return 0;
-  const uintptr_t address = module.l_addr + symbol->st_value;
+  const uintptr_t address = module.l_addr + ValueBeforePatch(&symbol->st_value);
   if (ELF64_ST_TYPE(symbol->st_info) != STT_GNU_IFUNC) return address;
   return reinterpret_cast<uintptr_t (*)()>(address)();
 }

@@ -39,6 +39,9 @@ bool Begin();
 // Whether the library was loaded into a running program, behind the allocator that the program uses.
 bool IsLoadedLate();
 
+// What core::Start wants to know.
+core::Surroundings SurroundingsNow();
+
 // Address of the default version of `name` in the modules that come after this library in load order, or, if it was
 // loaded late, in any other; 0: none has it. Looks through the loader's list in memory; takes no lock, calls nothing.
 uintptr_t FindNext(const char* name);

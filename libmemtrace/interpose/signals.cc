@@ -157,6 +157,18 @@ void TakeOverSignal(int signal) {
   InstallOurs();
 }
 
+void GiveBackSignal() {
+  const rt::LockHolder holder(&g_program_lock);
+  if (g_signal == 0) return;
+  KernelAction action{};
+  action.handler = reinterpret_cast<decltype(action.handler)>(
+      reinterpret_cast<void*>(g_program.handler.load(std::memory_order_relaxed)));
+  action.flags = g_program.flags.load(std::memory_order_relaxed);
+  action.mask = g_program.mask.load(std::memory_order_relaxed);
+  Install(g_signal, action);
+  g_signal = 0;
+}
+
 MEMTRACE_EXPORT int sigaction(int signal, const struct sigaction* action, struct sigaction* old) noexcept {
   if (IsOurs(signal)) return ProgramSigaction(action, old);
   static int (*real)(int, const struct sigaction*, struct sigaction*) = nullptr;

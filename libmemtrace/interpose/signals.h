@@ -7,6 +7,8 @@ namespace memtrace::interpose {
 // Installs our handler for `signal`; 0: none. What the program had, or installs later with sigaction() or
 // signal(), is remembered and runs after ours.
 void TakeOverSignal(int signal);
+// Installs what the program believes to be installed.
+void GiveBackSignal();
 
 }  // namespace memtrace::interpose
 

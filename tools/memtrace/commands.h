@@ -18,6 +18,8 @@ using Action = std::function<int()>;
 using Tail = std::optional<std::vector<std::string>>;
 
 void AddRun(CLI::App* app, const Tail* tail, Action* action);
+void AddAttach(CLI::App* app, Action* action);
+void AddDetach(CLI::App* app, Action* action);
 void AddCheck(CLI::App* app, Action* action);
 void AddDoctor(CLI::App* app, Action* action);
 void AddLib(CLI::App* app, Action* action);

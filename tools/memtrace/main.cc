@@ -30,6 +30,8 @@ int Main(int argc, char** argv) {
   Tail tail;
   Action action;
   AddRun(&app, &tail, &action);
+  AddAttach(&app, &action);
+  AddDetach(&app, &action);
   AddCheck(&app, &action);
   AddDoctor(&app, &action);
   AddLib(&app, &action);

@@ -4,46 +4,23 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <map>
 #include <memory>
 
 #include "injector/elf_probe.h"
 #include "injector/launch.h"
 #include "libmemtrace/config/options.h"
 #include "tools/memtrace/commands.h"
+#include "tools/memtrace/variables.h"
 
 namespace memtrace::commands {
 namespace {
 
 using injector::Settings;
 
-// Who asks for a recording wants its file, however little the program allocates.
-constexpr const char* kKeep = "always";
-
 struct RunRequest {
-  std::map<std::string, std::string> values;  // by variable
-  bool quiet = false;
+  std::shared_ptr<VariableValues> variables = std::make_shared<VariableValues>();
   std::string library;
 };
-
-std::string Str(rt::Text text) { return {text.data, text.size}; }
-
-// MEMTRACE_SNAPSHOT_AT: --snapshot-at
-std::string OptionName(const config::Variable& variable) {
-  std::string name = "--" + Str(variable.name).substr(strlen("MEMTRACE_"));
-  for (char& c : name) c = c == '_' ? '-' : static_cast<char>(tolower(c));
-  return name;
-}
-
-// The variables' own parsers judge the values, so that option and variable take the same.
-CLI::Validator ValueCheck(const config::Variable& variable) {
-  const auto check = [&variable](std::string& value) -> std::string {
-    config::Options scratch;
-    if (!value.empty() && variable.parse(value.c_str(), &scratch)) return "";
-    return "`" + value + "` is not usable: expected " + Str(variable.accepted);
-  };
-  return CLI::Validator(check, "");
-}
 
 // Children may start elsewhere: a relative path must mean the same to them.
 std::string Absolute(const std::string& variable, const std::string& value) {
@@ -55,9 +32,10 @@ Settings BuildSettings(const RunRequest& request, const std::string& library) {
   const char* preload = getenv("LD_PRELOAD");
   Settings settings = {{"LD_PRELOAD", injector::PreloadList(library, preload != nullptr ? preload : "")},
                        {"MEMTRACE_RUN", std::to_string(getpid())}};
-  if (request.values.count("MEMTRACE_KEEP") == 0) settings.emplace_back("MEMTRACE_KEEP", kKeep);
-  if (request.quiet) settings.emplace_back("MEMTRACE_QUIET", "1");
-  for (const auto& [variable, value] : request.values) settings.emplace_back(variable, Absolute(variable, value));
+  const auto& values = request.variables->values;
+  if (values.count("MEMTRACE_KEEP") == 0) settings.emplace_back("MEMTRACE_KEEP", kKeep);
+  if (request.variables->quiet) settings.emplace_back("MEMTRACE_QUIET", "1");
+  for (const auto& [variable, value] : values) settings.emplace_back(variable, Absolute(variable, value));
   return settings;
 }
 
@@ -141,23 +119,7 @@ void AddRun(CLI::App* app, const Tail* tail, Action* action) {
       "Exit status: that of PROGRAM; 125 memtrace failed, 126 PROGRAM cannot be executed, 127 it is not there.");
   run->prefix_command();
   auto request = std::make_shared<RunRequest>();
-  for (const config::Variable& variable : config::Variables()) {
-    if (variable.help.empty()) continue;
-    const std::string fallback = variable.name == "MEMTRACE_KEEP" ? kKeep : Str(variable.fallback);
-    const std::string help =
-        Str(variable.help) + " [" + Str(variable.name) + (fallback.empty() ? "" : ", default " + fallback) + "]";
-    if (variable.name == "MEMTRACE_QUIET") {
-      run->add_flag(OptionName(variable), request->quiet, "no line on standard error [MEMTRACE_QUIET]");
-      continue;
-    }
-    const auto store = [request, name = Str(variable.name)](const std::string& value) {
-      request->values[name] = value;
-    };
-    run->add_option_function<std::string>(OptionName(variable), store, help)
-        ->check(ValueCheck(variable))
-        ->type_name("")
-        ->option_text(variable.name == "MEMTRACE_DIR" ? "DIR" : "VALUE");
-  }
+  AddVariableOptions(run, request->variables);
   run->add_option("--library", request->library, "another libmemtrace.so")->option_text("FILE");
   run->callback([run, request, tail, action] {
     *action = [request, command = Command(run->remaining(), *tail)] { return Run(*request, command); };

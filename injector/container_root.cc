@@ -1,0 +1,111 @@
+#include "injector/container_root.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+
+namespace memtrace::injector {
+
+Descriptor::~Descriptor() {
+  if (fd_ >= 0) close(fd_);
+}
+
+Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
+  std::swap(fd_, other.fd_);
+  return *this;
+}
+
+ContainerRoot::ContainerRoot(const std::string& directory)
+    : root_(open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)) {}
+
+ContainerRoot ContainerRoot::OfProcess(pid_t pid) {
+  return ContainerRoot("/proc/" + std::to_string(pid) + "/root");
+}
+
+Descriptor ContainerRoot::Open(const std::string& path, uint64_t flags) const {
+  open_how how{};
+  how.flags = flags | O_CLOEXEC;
+  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+  // Linux 5.6. There is no way around it that a container could not trick.
+  return Descriptor(static_cast<int>(syscall(SYS_openat2, root_.get(), path.c_str(), &how, sizeof(how))));
+}
+
+Descriptor ContainerRoot::OpenDirectory(const std::string& path) const { return Open(path, O_RDONLY | O_DIRECTORY); }
+
+Descriptor ContainerRoot::OpenFile(const std::string& path) const {
+  // First without opening: only what then is a regular file is opened, and that through the same hold of it.
+  const Descriptor found = Open(path, O_PATH);
+  if (!found.ok()) return Descriptor();
+  struct stat status {};
+  if (fstat(found.get(), &status) != 0) return Descriptor();
+  if (!S_ISREG(status.st_mode)) {
+    errno = EPERM;
+    return Descriptor();
+  }
+  const std::string held = "/proc/self/fd/" + std::to_string(found.get());
+  return Descriptor(open(held.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+}
+
+int CopyFile(const Descriptor& from, const std::string& to, uint64_t most_bytes) {
+  const Descriptor out(open(to.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!out.ok()) return errno;
+  char buffer[65536];
+  for (uint64_t copied = 0;;) {
+    const ssize_t size = read(from.get(), buffer, sizeof(buffer));
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0) return errno;
+    if (size == 0) return 0;
+    const auto fits = static_cast<size_t>(std::min<uint64_t>(static_cast<uint64_t>(size), most_bytes - copied));
+    for (size_t done = 0; done < fits;) {
+      const ssize_t written = write(out.get(), buffer + done, fits - done);
+      if (written < 0 && errno != EINTR) return errno;
+      if (written > 0) done += static_cast<size_t>(written);
+    }
+    copied += fits;
+    if (fits < static_cast<size_t>(size)) return EFBIG;
+  }
+}
+
+namespace {
+
+// Length of the valid UTF-8 sequence at the start, 0 if there is none.
+size_t Utf8Length(const std::string& text, size_t at) {
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[at + i]); };
+  const size_t length = byte(0) < 0x80 ? 1 : byte(0) >= 0xf0 && byte(0) < 0xf5 ? 4 : byte(0) >= 0xe0 ? 3 : byte(0) >= 0xc2 ? 2 : 0;
+  if (length == 0 || byte(0) >= 0xf5 || at + length > text.size()) return 0;
+  for (size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xc0) != 0x80) return 0;
+  }
+  return length;
+}
+
+}  // namespace
+
+std::string Printable(const std::string& text, size_t most) {
+  std::string result;
+  for (size_t at = 0; at < text.size();) {
+    if (result.size() >= most) return result + "...";
+    const auto byte = static_cast<unsigned char>(text[at]);
+    const size_t length = Utf8Length(text, at);
+    // U+0080 to U+009F are control characters too.
+    const bool control = byte < 0x20 || byte == 0x7f || (byte == 0xc2 && length == 2 && static_cast<unsigned char>(text[at + 1]) < 0xa0);
+    if (length == 0 || control) {
+      char escaped[8];
+      snprintf(escaped, sizeof(escaped), "\\x%02x", byte);
+      result += escaped;
+      ++at;
+      continue;
+    }
+    result.append(text, at, length);
+    at += length;
+  }
+  return result;
+}
+
+}  // namespace memtrace::injector

@@ -1,0 +1,57 @@
+// Files of another process's root directory, which may be a container that is not trusted: no path, link or mount in
+// there leads out of it, and nothing but regular files and directories is opened.
+#ifndef MEMTRACE_INJECTOR_CONTAINER_ROOT_H_
+#define MEMTRACE_INJECTOR_CONTAINER_ROOT_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <utility>
+
+namespace memtrace::injector {
+
+// A descriptor, closed at the end of its life.
+class Descriptor {
+ public:
+  explicit Descriptor(int fd = -1) : fd_(fd) {}
+  ~Descriptor();
+  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Descriptor& operator=(Descriptor&& other) noexcept;
+
+  int get() const { return fd_; }
+  bool ok() const { return fd_ >= 0; }
+
+ private:
+  int fd_;
+};
+
+class ContainerRoot {
+ public:
+  // Of a process, through /proc/PID/root; or any directory. Keeps its own hold of it, also when the process ends.
+  static ContainerRoot OfProcess(pid_t pid);
+  explicit ContainerRoot(const std::string& directory);
+
+  bool ok() const { return root_.ok(); }
+
+  // For reading. Not ok with errno: EPERM for what is no regular file. A FIFO or a device is never opened.
+  Descriptor OpenFile(const std::string& path) const;
+  Descriptor OpenDirectory(const std::string& path) const;
+
+ private:
+  Descriptor Open(const std::string& path, uint64_t flags) const;
+
+  Descriptor root_;
+};
+
+// Copies at most `most_bytes` of a regular file to a new file `to` (mode 0600, never through a link, never over another
+// file). Returns 0 or an error number; EFBIG: there was more.
+int CopyFile(const Descriptor& from, const std::string& to, uint64_t most_bytes);
+
+// Text from elsewhere as it may be shown on a terminal or used in a message: control characters and what is not UTF-8
+// as \xNN, at most `most` characters.
+std::string Printable(const std::string& text, size_t most = 256);
+
+}  // namespace memtrace::injector
+
+#endif  // MEMTRACE_INJECTOR_CONTAINER_ROOT_H_

@@ -1,0 +1,68 @@
+#include "injector/attach.h"
+
+#include <cstdio>
+#include <memory>
+
+#include "injector/launch.h"
+#include "tools/memtrace/commands.h"
+#include "tools/memtrace/variables.h"
+
+namespace memtrace::commands {
+namespace {
+
+int Finish(const injector::AttachOutcome& outcome, const char* done) {
+  if (!outcome.done) {
+    Say(outcome.message);
+    return 1;
+  }
+  if (!outcome.warning.empty()) Say(outcome.warning);
+  printf("%s %s\n", done, outcome.message.c_str());
+  return 0;
+}
+
+}  // namespace
+
+void AddAttach(CLI::App* app, Action* action) {
+  CLI::App* attach = app->add_subcommand("attach", "Load the library into a running process and begin to record.");
+  attach->footer(
+      "Each option stands for the variable in brackets; what is not given is as in the environment that the process was\n"
+      "started with. The process may live in another container. What it allocated before is not in the recording.\n"
+      "Needs the right to trace it: its user, or root, and in a container the capability SYS_PTRACE.\n"
+      "Exit status: 0 it is recorded, 1 it is not, 2 usage.");
+  auto order = std::make_shared<injector::AttachOrder>();
+  auto variables = std::make_shared<VariableValues>();
+  AddVariableOptions(attach, variables);
+  attach->add_option("--library", order->library, "another libmemtrace.so")->option_text("FILE");
+  auto wait_ms = std::make_shared<unsigned>(500);
+  attach->add_option("--wait", *wait_ms, "how long to wait for the process to allocate, which makes it safest (default 500)")
+      ->check(CLI::Range(0, 600'000))
+      ->option_text("MS");
+  attach->add_option("PID", order->pid, "process id, as seen from here")->required()->check(CLI::PositiveNumber);
+  attach->callback([order, variables, wait_ms, action] {
+    *action = [order, variables, wait_ms] {
+      order->wait = std::chrono::milliseconds(*wait_ms);
+      order->settings = {{"MEMTRACE_QUIET", "1"}};
+      if (variables->values.count("MEMTRACE_KEEP") == 0) order->settings.emplace_back("MEMTRACE_KEEP", kKeep);
+      for (const auto& setting : variables->values) order->settings.push_back(setting);
+      if (order->library.empty()) order->library = injector::FindLibrary();
+      if (order->library.empty()) {
+        Say("there is no libmemtrace.so in ../lib/memtrace beside this program; name one with --library");
+        return 1;
+      }
+      return Finish(injector::Attach(*order), "recording to");
+    };
+  });
+}
+
+void AddDetach(CLI::App* app, Action* action) {
+  CLI::App* detach = app->add_subcommand("detach", "End the recording of a process, which goes on as before.");
+  detach->footer("The library stays in the process, unused. `memtrace attach` begins a new recording.\n"
+                 "Exit status: 0 it is not recorded any more, 1 it could not be done, 2 usage.");
+  auto pid = std::make_shared<int>(0);
+  detach->add_option("PID", *pid, "process id, as seen from here")->required()->check(CLI::PositiveNumber);
+  detach->callback([pid, action] {
+    *action = [pid] { return Finish(injector::Detach(*pid), "recorded to"); };
+  });
+}
+
+}  // namespace memtrace::commands
