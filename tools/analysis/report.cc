@@ -131,8 +131,12 @@ std::vector<std::string> BlindSpots(const Report& report) {
   const bool inherited = header.inherited_bytes > 0 && header.inherited_bytes != format::kUnknown;
   if (header.origin == static_cast<uint32_t>(format::Origin::kAttach)) {
     const std::string when = FormatSeconds(static_cast<double>(Excess(header.start_ns, report.started_ns)) / 1e9);
-    const std::string before =
-        inherited ? fmt::format(" ({} of anonymous memory were in use then)", FormatBytes(header.inherited_bytes)) : "";
+    std::string before;
+    if (header.heap_bytes_before > 0 && header.heap_bytes_before != format::kUnknown) {
+      before = fmt::format(" ({} in use in the allocator)", FormatBytes(header.heap_bytes_before));
+    } else if (inherited) {
+      before = fmt::format(" (at most {}, all anonymous memory then)", FormatBytes(header.inherited_bytes));
+    }
     spots.push_back(
         fmt::format("Recording began {} after the process: blocks from before{} are not in it.", when, before));
   }

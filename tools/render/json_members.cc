@@ -66,6 +66,8 @@ Json RecordingJson(const Report& report) {
                {"sampling", OrNull(SamplingName(header))},
                {"sample_bytes", CurrentRate(header).bytes},
                {"attached_late", header.origin == static_cast<uint32_t>(format::Origin::kAttach)},
+               {"heap_bytes_before",
+                header.heap_bytes_before == format::kUnknown ? Json() : Json(header.heap_bytes_before)},
                {"inherited_bytes", header.inherited_bytes == format::kUnknown ? Json() : Json(header.inherited_bytes)},
                {"dropped",
                 {{"allocations", totals.dropped_allocations},
