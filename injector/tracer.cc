@@ -207,6 +207,12 @@ void Tracer::RestartSystemCall(pid_t thread) const {
 }
 
 TraceEvent Tracer::HandleStop(pid_t id, Thread* thread, int signal, int event) {
+  if (event != 0 && event != PTRACE_EVENT_STOP) {
+    // In the middle of a system call, whose result would be written over registers of ours. A stop that was asked for
+    // follows.
+    Ptrace(PTRACE_CONT, id);
+    return {};
+  }
   thread->stopped = true;
   thread->group_stop = IsGroupStop(signal, event);
   if (event == PTRACE_EVENT_STOP) RestartSystemCall(id);
