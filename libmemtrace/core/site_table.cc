@@ -43,6 +43,11 @@ bool SiteIndex::Grow(std::atomic<uint64_t>* mapped_bytes) {
   return true;
 }
 
+void SiteIndex::Release() {
+  if (grown_ != nullptr) rt::Unmap(grown_, sizeof(Entry) << bits_);
+  grown_ = nullptr;
+}
+
 void SiteIndex::Add(uint32_t site, uint32_t cell) {
   Entry* entries = grown_ == nullptr ? first_ : grown_;
   uint32_t at = Hash(site);

@@ -25,6 +25,8 @@ class SiteIndex {
   // Makes room for one more; *mapped_bytes is changed by the memory that this takes. False: there is none.
   bool Reserve(std::atomic<uint64_t>* mapped_bytes) { return used_ < 1u << (bits() - 1) || Grow(mapped_bytes); }
   void Add(uint32_t site, uint32_t cell);
+  // Unmaps what it took. Requires: its thread is not recorded any more.
+  void Release();
 
  private:
   struct Entry {

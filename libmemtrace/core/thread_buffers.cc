@@ -32,7 +32,9 @@ bool GiveScratch(format::ThreadBuffer* buffer, uint32_t index, uint32_t tid, uin
 void ReleaseScratch(const Recording& recording, uint32_t depth) {
   for (uint32_t i = 0; i < Load(recording.header().thread_count); ++i) {
     format::ThreadBuffer* buffer = ThreadBufferAt(recording, i);
-    if (buffer->scratch != 0) rt::Unmap(Scratch(buffer), ScratchBytes(depth));
+    if (buffer->scratch == 0) continue;
+    Scratch(buffer)->sites.Release();
+    rt::Unmap(Scratch(buffer), ScratchBytes(depth));
     buffer->scratch = 0;
   }
 }
