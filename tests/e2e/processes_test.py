@@ -14,8 +14,8 @@ KEPT_BYTES = 2000 * 1000  # by leave.c
 class Forks(harness.Case):
     program = harness.program("fork_once")
 
-    def fork_once(self, how, **env):
-        run = self.run_both(self.program, how, env=env)
+    def fork_once(self, how, *by, **env):
+        run = self.run_both(self.program, how, *by, env=env)
         self.assertEqual((run.status, run.out), (0, b"child 7\n"))
         return run
 
@@ -26,8 +26,8 @@ class Forks(harness.Case):
         child = self.report(next(path for path in paths if f".{run.pid}." not in path))
         return child, parent
 
-    def check_fork(self, how):
-        child, parent = self.child_and_parent(self.fork_once(how))
+    def check_fork(self, how, *by):
+        child, parent = self.child_and_parent(self.fork_once(how, *by))
         for report in (child, parent):
             self.assert_exact(report)
             self.assertEqual(report["recording"]["state"], "exited")
@@ -43,6 +43,10 @@ class Forks(harness.Case):
                 self.assertEqual((child["frees"], child["live_bytes"]), (0, 5000))
                 for path in self.files():
                     os.unlink(path)
+
+    def test_child_of_a_bare_clone(self):
+        child = self.check_fork("_exit", "clone")
+        self.assertEqual((child["allocations"], child["live_bytes"]), (10, 5000))
 
     def test_child_under_musl(self):
         self.program = self.musl_program("fork_once")

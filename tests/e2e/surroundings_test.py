@@ -170,6 +170,10 @@ class Directories(harness.Case):
         run = self.leave(env={"MEMTRACE_DIR": os.path.join(self.recordings, "below")})
         self.check_one_line(run.err, self.recordings, "read-only")
 
+    def test_no_programs_may_be_executed_there(self):
+        self.mount("noexec,nosuid,nodev")
+        self.kept(self.leave(), self.recordings)
+
     def test_full_disk(self):
         """A recording that cannot grow goes on with samples."""
         self.mount("size=1m")

@@ -1,6 +1,6 @@
 """Behaviours in worlds: the same library, the same programs, the same expectations everywhere.
 
-    worlds_test.py [WORLD...]      default: those that need nothing but this machine
+    worlds_test.py [WORLD...]      default: those that need nothing but this machine and its packages
 
 Each world is a test class, each behaviour a method whose first line of text is its row in docs/compatibility.md. The outcome
 of each goes to E2E_WORLDS_OUT, from where scripts/compatibility makes the table.
@@ -38,7 +38,7 @@ class Behaviours(harness.Case):
     def environment(self, preload=True, **variables):
         env = super().environment(preload, **{"LD_PRELOAD": self.world.library(), "MEMTRACE_QUIET": "1", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
                                               **self.world.env, **variables})
-        return env
+        return self.world.environment(env)
 
     def start(self, *command, preload=True, env=None, **popen):
         inner = popen.pop("preexec_fn", None)
@@ -395,7 +395,7 @@ def run_world(world):
 
 def main():
     chosen = sys.argv[1:]
-    known = {world.name: world for world in [*worlds.DEFAULT, *worlds.RELEASES]}
+    known = {world.name: world for world in [*worlds.DEFAULT, *worlds.RELEASES, *worlds.EMULATED]}
     selected = [known[name] for name in chosen] if chosen else worlds.DEFAULT
     if os.geteuid() == 0:
         try:
