@@ -87,6 +87,11 @@ void Layout::Place(uint64_t index, uint32_t entry, Losses* losses) {
   if (chunk.size() < format::kChunkBytes) {
     losses->Add("bytes of the tables (the file is truncated)", format::kChunkBytes - chunk.size());
   }
+  // The k-th chunk of a kind comes with k others. Memory must not follow a number that somebody wrote.
+  if (!chunk.empty() && ordinal > file_.size() / format::kChunkBytes) {
+    losses->Add("chunks with a damaged directory entry");
+    return;
+  }
   std::vector<std::span<const std::byte>>& array = chunks_[kind];
   if (array.size() <= ordinal) array.resize(size_t{ordinal} + 1);
   if (!array[ordinal].empty()) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstddef>
 #include <cstring>
 
 #include "libmemtrace/format/weight.h"
@@ -248,6 +249,18 @@ TEST(DecodeTest, DuplicateOrdinalsKeepTheFirstChunk) {
   const Profile profile = DecodeBytes(bytes).value();
   EXPECT_THAT(profile.nodes, SizeIs(4));
   EXPECT_FALSE(profile.losses.empty());
+}
+
+TEST(DecodeTest, ChunkNumbersDoNotDecideAboutMemory) {
+  RecordingBuilder builder = Small();
+  std::vector<std::byte> bytes = builder.Build();
+  const uint32_t far_entry = format::ChunkEntry(format::ChunkKind::kNode, 100);
+  PatchHeader(&bytes, builder.header().directory_offset + 4, far_entry);  // was the module chunk
+  PatchHeader(&bytes, offsetof(format::Header, node_count), 0xffffffff);
+  const Result<Profile> profile = DecodeBytes(bytes);
+  ASSERT_TRUE(profile.ok());
+  EXPECT_LT(profile.value().nodes.size() * sizeof(format::Node), 2 * bytes.size());
+  EXPECT_FALSE(profile.value().losses.empty());
 }
 
 TEST(DecodeTest, LongBlobsAreJoined) {
