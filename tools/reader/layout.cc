@@ -87,8 +87,10 @@ void Layout::Place(uint64_t index, uint32_t entry, Losses* losses) {
   if (chunk.size() < format::kChunkBytes) {
     losses->Add("bytes of the tables (the file is truncated)", format::kChunkBytes - chunk.size());
   }
-  // The k-th chunk of a kind comes with k others. Memory must not follow a number that somebody wrote.
-  if (!chunk.empty() && ordinal > file_.size() / format::kChunkBytes) {
+  // Stacks fill an array without holes: the k-th chunk comes with k others. Memory must not follow a number that somebody
+  // wrote.
+  const bool is_array = static_cast<format::ChunkKind>(kind) == format::ChunkKind::kNode;
+  if (is_array && !chunk.empty() && ordinal > file_.size() / format::kChunkBytes) {
     losses->Add("chunks with a damaged directory entry");
     return;
   }
