@@ -179,7 +179,7 @@ unwind::StackLimits LimitsOf(uintptr_t sp, ThreadScratch* scratch) {
 }
 
 // Gives the frames that are new, inside of the `kept` outermost ones, their nodes. Returns that of the stack.
-[[gnu::noinline]] uint32_t InternFresh(unwind::RememberedStack* stack, uint32_t kept) {
+uint32_t InternFresh(unwind::RememberedStack* stack, uint32_t kept) {
   NoteModules();
   uint32_t node = kept == 0 ? 0 : stack->frames()[kept - 1].node;
   for (uint32_t i = kept; i < stack->count; ++i) {
@@ -196,18 +196,23 @@ unwind::StackLimits LimitsOf(uintptr_t sp, ThreadScratch* scratch) {
   return node;
 }
 
+[[gnu::noinline]] uint32_t CaptureMovedStack(const unwind::Registers& caller, const unwind::StackLimits& limits,
+                                             unwind::RememberedStack* stack) {
+  uint32_t kept = 0;
+  if (!unwind::UnwindRemembering(caller, limits, stack, &kept)) return InternAll(caller, limits, stack);
+  if (g_process.options.unwinder == config::Unwinder::kVerify) Verify(caller, limits, stack);
+  return InternFresh(stack, kept);
+}
+
 uint32_t CaptureStack(const unwind::Registers& caller, ThreadScratch* scratch) {
   const unwind::StackLimits limits = LimitsOf(caller.sp, scratch);
   unwind::RememberedStack* stack = &scratch->stack;
-  uint32_t kept = 0;
-  uint32_t node = 0;
-  if (unwind::UnwindRemembering(caller, limits, stack, &kept)) [[likely]] {
+  if (unwind::IsUnmoved(caller, limits, stack)) [[likely]] {
     if (g_process.options.unwinder == config::Unwinder::kVerify) [[unlikely]]
       Verify(caller, limits, stack);
-    node = kept == stack->count && kept != 0 ? stack->frames()[kept - 1].node : InternFresh(stack, kept);
-  } else {
-    node = InternAll(caller, limits, stack);
+    return stack->frames()[stack->count - 1].node;
   }
+  const uint32_t node = CaptureMovedStack(caller, limits, stack);
   return node == 0 ? format::kUnknownSite : node;
 }
 
@@ -374,6 +379,9 @@ void Allocated(void* block, size_t size, const unwind::Registers& caller) {
 }
 
 void Freed(void* block) {
+  // The allocator will look at the block and at what lies in front of it: that may come while the table is searched.
+  __builtin_prefetch(block, 1);
+  __builtin_prefetch(static_cast<char*>(block) - 1, 1);
   const Stay stay(0);
   LiveBlock taken;
   if (stay.idle() && g_process.mode.load(std::memory_order_acquire) != Mode::kOn) return;

@@ -66,8 +66,8 @@ struct Process {
   rt::Lock attach_lock;
   rt::Lock timeline_lock;
 
-  // The program's malloc and free go elsewhere; what does come here (a function that the other allocator lacks) is freed
-  // without our knowledge and would look like a leak.
+  // The program's malloc and free go elsewhere; what does come here (a function that the other allocator lacks) is
+  // freed without our knowledge and would look like a leak.
   bool bypassed() const {
     return (surroundings.flags & (format::kFlagExecutableHasOwnMalloc | format::kFlagShadowedByPreload)) != 0;
   }

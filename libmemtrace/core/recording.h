@@ -67,6 +67,10 @@ class Recording {
   uint8_t* Chunk(format::ChunkKind kind, uint32_t ordinal) const {
     return chunks_ + uint64_t{table_[static_cast<uint32_t>(kind) * max_chunks_ + ordinal]} * format::kChunkBytes;
   }
+  // Numbers of the chunks of `kind`, by ordinal.
+  const uint16_t* Numbers(format::ChunkKind kind) const { return table_ + static_cast<uint32_t>(kind) * max_chunks_; }
+  // Where chunk 0 is.
+  uint8_t* chunks() const { return chunks_; }
   // Record `index` of the logical array of `kind`.
   template <typename Record, format::ChunkKind kind>
   Record* At(uint32_t index) const {

@@ -11,6 +11,7 @@ using format::ColumnCell;
 using format::SiteCell;
 
 constexpr uint32_t kAllWriters = 0xffffffff;
+constexpr uint32_t kFirstEntries = 512;  // a page
 
 // The first eight bytes of a cell name what it counts: readers find both halves or none.
 void Name(SiteCell* cell, uint32_t writer, uint32_t site) {
@@ -24,35 +25,33 @@ bool IsWork(uint64_t column) { return column >> format::kColumnShift > format::k
 }  // namespace
 
 bool SiteIndex::Grow(std::atomic<uint64_t>* mapped_bytes) {
-  const uint32_t old_bits = bits();
-  auto* fresh = static_cast<Entry*>(rt::MapAnonymous(sizeof(Entry) << (old_bits + 1)));
+  const SiteIndex old = *this;
+  const uint32_t entries = old.entries_ == nullptr ? kFirstEntries : (old.mask_ + 1) * 2;
+  auto* fresh = static_cast<Entry*>(rt::MapAnonymous(entries * sizeof(Entry)));
   if (fresh == nullptr) return false;
-  const Entry* old = table();
-  const uint32_t shift = 32 - (old_bits + 1);
-  for (uint32_t i = 0; i < 1u << old_bits; ++i) {
-    if (old[i].site == 0) continue;
-    uint32_t at = old[i].site * 0x9e3779b1u >> shift;
-    while (fresh[at & ((2u << old_bits) - 1)].site != 0) ++at;
-    fresh[at & ((2u << old_bits) - 1)] = old[i];
+  entries_ = fresh;
+  mask_ = entries - 1;
+  shift_ = static_cast<uint32_t>(std::countl_zero(mask_));
+  used_ = 0;
+  mapped_bytes->fetch_add(entries * sizeof(Entry), std::memory_order_relaxed);
+  if (old.entries_ == nullptr) return true;
+  for (uint32_t i = 0; i <= old.mask_; ++i) {
+    if (old.entries_[i].site != 0) Add(old.entries_[i].site, old.entries_[i].cell);
   }
-  const uint64_t old_bytes = grown_ == nullptr ? 0 : sizeof(Entry) << old_bits;
-  if (grown_ != nullptr) rt::Unmap(grown_, old_bytes);
-  mapped_bytes->fetch_add((sizeof(Entry) << (old_bits + 1)) - old_bytes, std::memory_order_relaxed);
-  grown_ = fresh;
-  bits_ = old_bits + 1;
+  rt::Unmap(old.entries_, (old.mask_ + 1) * sizeof(Entry));
+  mapped_bytes->fetch_sub((old.mask_ + 1) * sizeof(Entry), std::memory_order_relaxed);
   return true;
 }
 
 void SiteIndex::Release() {
-  if (grown_ != nullptr) rt::Unmap(grown_, sizeof(Entry) << bits_);
-  grown_ = nullptr;
+  if (entries_ != nullptr) rt::Unmap(entries_, (mask_ + 1) * sizeof(Entry));
+  *this = SiteIndex();
 }
 
 void SiteIndex::Add(uint32_t site, uint32_t cell) {
-  Entry* entries = grown_ == nullptr ? first_ : grown_;
   uint32_t at = Hash(site);
-  while (entries[at & mask()].site != 0) ++at;
-  entries[at & mask()] = {site, cell};
+  while (entries_[at & mask_].site != 0) ++at;
+  entries_[at & mask_] = {site, cell};
   ++used_;
 }
 
@@ -120,8 +119,8 @@ void SiteTable::MoveOut(SiteCell* cell, uint64_t* slot) {
   AddShared(cell->node, static_cast<int>(*slot >> format::kColumnShift) - 1, *slot & format::kColumnBytesMask);
 }
 
-// The home slot is empty or holds another column. An age of the same home stays there, until there is no room at all;
-// an octave of work that is over makes room.
+// The home slot is empty or holds another column. An octave of work that is over makes room; where all slots are ages,
+// one that is rare goes to the shared cells, and one that is not soon gets its home.
 [[gnu::noinline]] void SiteTable::AddElsewhere(SiteCell* cell, int column, uint64_t bytes) {
   const uint64_t mark = format::InlineColumn(column, 0);
   uint64_t* home = &cell->columns[HomeOf(column)];
@@ -133,7 +132,9 @@ void SiteTable::MoveOut(SiteCell* cell, uint64_t* slot) {
     }
     if (slot == 0) empty = &slot;
   }
-  uint64_t* target = *home == 0 || IsWork(*home) || empty == nullptr ? home : empty;
+  const bool often = (cell->free_count_q16 >> format::kCountShift) % 16 == 0;
+  uint64_t* target = *home == 0 || IsWork(*home) || (empty == nullptr && often) ? home : empty;
+  if (target == nullptr) return AddShared(cell->node, column, bytes);
   if (*target != 0) MoveOut(cell, target);
   Store(*target, mark + bytes);
 }

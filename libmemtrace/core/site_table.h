@@ -11,19 +11,19 @@
 
 namespace memtrace::core {
 
-// Where one thread's cells are: private memory of that thread, zeroed at first. Open addressing, at most half full.
+// Where one thread's cells are: private memory of that thread. Open addressing, at most half full.
 class SiteIndex {
  public:
   // The file offset of the cell in units of a cell, 0 if the thread has none for `site`.
   uint32_t Find(uint32_t site) const {
-    const Entry* entries = table();
+    if (__builtin_expect(entries_ == nullptr, 0)) return 0;
     for (uint32_t at = Hash(site);; ++at) {
-      const Entry& entry = entries[at & mask()];
+      const Entry& entry = entries_[at & mask_];
       if (entry.site == site || entry.site == 0) return entry.cell;
     }
   }
   // Makes room for one more; *mapped_bytes is changed by the memory that this takes. False: there is none.
-  bool Reserve(std::atomic<uint64_t>* mapped_bytes) { return used_ < 1u << (bits() - 1) || Grow(mapped_bytes); }
+  bool Reserve(std::atomic<uint64_t>* mapped_bytes) { return used_ * 2 < mask_ || Grow(mapped_bytes); }
   void Add(uint32_t site, uint32_t cell);
   // Unmaps what it took. Requires: its thread is not recorded any more.
   void Release();
@@ -33,17 +33,13 @@ class SiteIndex {
     uint32_t site;  // 0: empty
     uint32_t cell;
   };
-  static constexpr uint32_t kFirstBits = 7;
-  uint32_t bits() const { return grown_ == nullptr ? kFirstBits : bits_; }
-  uint32_t mask() const { return (1u << bits()) - 1; }
-  const Entry* table() const { return grown_ == nullptr ? first_ : grown_; }
-  uint32_t Hash(uint32_t site) const { return site * 0x9e3779b1u >> (32 - bits()); }
+  uint32_t Hash(uint32_t site) const { return site * 0x9e3779b1u >> shift_; }
   bool Grow(std::atomic<uint64_t>* mapped_bytes);
 
-  uint32_t used_;
-  uint32_t bits_;
-  Entry* grown_;
-  Entry first_[1 << kFirstBits];
+  Entry* entries_ = nullptr;
+  uint32_t mask_ = 0;  // one less than there are entries
+  uint32_t shift_ = 0;
+  uint32_t used_ = 0;
 };
 
 // Cells are handed out one after the other, for a pair of site and thread, and then written by that thread alone, with
@@ -97,7 +93,7 @@ class SiteTable {
   template <typename Change>
   void Update(uint32_t writer, SiteIndex* index, uint32_t site, Change change) {
     const uint32_t known = index->Find(site);
-    format::SiteCell* cell = known != 0 ? CellAt(known) : Claim(writer, index, site);
+    format::SiteCell* cell = __builtin_expect(known != 0, 1) ? CellAt(known) : Claim(writer, index, site);
     const bool shared = cell == nullptr;
     if (__builtin_expect(shared, 0) && (cell = LockLeftover()) == nullptr) return;
     FixPeak(cell);

@@ -9,41 +9,17 @@
 namespace memtrace::unwind {
 namespace {
 
+// Flags of a frame, beside those in the header: it cannot be met again; its step read no words that are checked.
 constexpr uint16_t kUnverifiable = 1 << 14;
+constexpr uint16_t kNoWords = 1 << 13;
 
 enum class Outcome { kMet, kEnd, kLost, kTooDeep, kOther };
 
-// The step of a simple rule, with what it read. False: the general way must be tried.
-[[gnu::always_inline]] inline bool StepSimply(CompactRule rule, const StackLimits& limits, Cursor* cursor,
-                                              FreshFrame* fresh) {
-  const uintptr_t bytes = limits.high - limits.low < 8 ? 0 : limits.high - limits.low - 7;
-  const uintptr_t cfa = (rule.kind() == StepKind::kSp ? cursor->sp : cursor->fp) + rule.cfa_bytes();
-  const uintptr_t ra_slot = cfa - rule.ra_bytes();
-  const uintptr_t fp_slot = cfa - rule.fp_bytes();
-  if (cfa <= cursor->sp || ra_slot - limits.low >= bytes || fp_slot - limits.low >= bytes) return false;
-  if (!arch::kReturnAddressIsPushed && ra_slot == cfa) return false;
-  const auto ra = LoadUnaligned<uintptr_t>(ra_slot);
-  if (ra == 0) return false;
-  const auto saved_fp = LoadUnaligned<uintptr_t>(fp_slot);
-  fresh->words[0] = {ra_slot, ra};
-  fresh->words[1] = {fp_slot, saved_fp};
-  fresh->frame.words = rule.fp_unchanged() ? 1 : 2;
-  cursor->pc = arch::StripReturnAddress(ra);
-  cursor->sp = cfa;
-  cursor->fp = rule.fp_unchanged() ? cursor->fp : saved_fp;
-  return true;
-}
-
-// Whether the first `count` words are as they were. Four at a time: a branch for each would cost more than the loads.
-[[gnu::no_sanitize_address, gnu::no_sanitize_thread]] bool WordsUnchanged(const StackWord* words, uint32_t count) {
-  const auto change = [](const StackWord& word) { return LoadUnaligned<uintptr_t>(word.slot) ^ word.value; };
-  const StackWord* word = words + count;
-  for (; word - words >= 4; word -= 4) {
-    if ((change(word[-1]) | change(word[-2]) | change(word[-3]) | change(word[-4])) != 0) return false;
-  }
-  uintptr_t changes = 0;
-  while (word > words) changes |= change(*--word);
-  return changes == 0;
+// How many of the first `count` words, in their order, are as they were.
+[[gnu::no_sanitize_address, gnu::no_sanitize_thread]] uint32_t UnchangedWords(const StackWord* words, uint32_t count) {
+  uint32_t same = 0;
+  while (same < count && LoadUnaligned<uintptr_t>(words[same].slot) == words[same].value) ++same;
+  return same;
 }
 
 class Walk {
@@ -60,19 +36,15 @@ class Walk {
 
   Outcome Run() {
     for (;;) {
-      if (Met()) return Outcome::kMet;
+      if (!cursor_.is_exact && StepSimply()) return Outcome::kMet;
       if (count_ == stack_.capacity) return Outcome::kTooDeep;
-      const uintptr_t pc = cursor_.LookupPc();
-      CompactRule rule = cursor_.is_exact ? CompactRule() : RuleCache::Find(cursor_.pc);
-      if (!rule.is_simple()) rule = RuleFor(pc);
+      const CompactRule rule = RuleFor(cursor_.LookupPc());
       if (rule.kind() == StepKind::kFull) return Outcome::kOther;
       if (rule.kind() == StepKind::kNone && count_ > 0) return Outcome::kLost;
-      FreshFrame* fresh = &fresh_[count_++];
-      RememberedFrame* frame = &fresh->frame;
-      *frame = {cursor_.pc, cursor_.sp, cursor_.fp, 0, 0, rule.module(), 0};
-      if (cursor_.is_exact) frame->flags = format::kNodeInterrupted | RememberedStack::kExactPc | kUnverifiable;
+      FreshFrame* frame = &fresh_[count_++];
+      *frame = {cursor_.pc, cursor_.sp, cursor_.fp, 0, 0, rule, kNoWords};
+      if (cursor_.is_exact) frame->flags |= format::kNodeInterrupted | RememberedStack::kExactPc | kUnverifiable;
       if (rule.kind() == StepKind::kSignal) frame->flags |= RememberedStack::kExactPc;
-      if (rule.is_simple() && !cursor_.is_exact && StepSimply(rule, limits_, &cursor_, fresh)) continue;
       const Step step = StepByRule(rule, &memory_, &cursor_);
       if (step == Step::kEnd) return Outcome::kEnd;
       if (step == Step::kLost) return Outcome::kLost;
@@ -84,16 +56,63 @@ class Walk {
   uint32_t kept() const { return candidate_; }
 
  private:
-  // Both the remembered frames and the walk go outwards, to higher stack pointers.
-  bool Met() {
+  // Goes on for as long as the rules are cached and simple and the stack lies within the limits; everything in
+  // registers, nothing called. Returns true when a remembered frame is met, from which on all is as it was.
+  bool StepSimply() {
+    const uintptr_t low = limits_.low;
+    const uintptr_t bytes = limits_.high - low < 8 ? 0 : limits_.high - low - 7;
     const RememberedFrame* frames = stack_.frames();
-    while (candidate_ > 0 && frames[candidate_ - 1].sp < cursor_.sp) --candidate_;
-    if (candidate_ == 0) return false;
-    const RememberedFrame& frame = frames[candidate_ - 1];
-    if (frame.sp != cursor_.sp || frame.pc != cursor_.pc || frame.fp != cursor_.fp || cursor_.is_exact) return false;
-    if (WordsUnchanged(stack_.words(), frame.words)) return true;
-    candidate_ = 0;
-    return false;
+    uintptr_t pc = cursor_.pc;
+    uintptr_t sp = cursor_.sp;
+    uintptr_t fp = cursor_.fp;
+    uint32_t candidate = candidate_;
+    FreshFrame* frame = fresh_ + count_;
+    FreshFrame* const end = fresh_ + stack_.capacity;
+    bool met = false;
+    for (; frame != end; ++frame) {
+      // Both the remembered frames and the walk go outwards, to higher stack pointers.
+      while (candidate > 0 && frames[candidate - 1].sp < sp) --candidate;
+      if (candidate > 0 && frames[candidate - 1].sp == sp && frames[candidate - 1].pc == pc &&
+          frames[candidate - 1].fp == fp) {
+        met = IsAsItWas(&candidate);
+        if (met) break;
+      }
+      const CompactRule rule = RuleCache::Find(pc);
+      if (!rule.is_simple()) [[unlikely]]
+        break;
+      const uintptr_t cfa = (rule.kind() == StepKind::kSp ? sp : fp) + rule.cfa_bytes();
+      const uintptr_t ra_slot = cfa - rule.ra_bytes();
+      const uintptr_t fp_slot = cfa - rule.fp_bytes();
+      if (cfa <= sp || ra_slot - low >= bytes || fp_slot - low >= bytes) [[unlikely]]
+        break;
+      if (!arch::kReturnAddressIsPushed && ra_slot == cfa) [[unlikely]]
+        break;
+      const auto ra = LoadUnaligned<uintptr_t>(ra_slot);
+      const auto saved_fp = LoadUnaligned<uintptr_t>(fp_slot);
+      if (ra == 0) [[unlikely]]
+        break;
+      *frame = {pc, sp, fp, ra, saved_fp, rule, 0};
+      pc = arch::StripReturnAddress(ra);
+      sp = cfa;
+      fp = rule.fp_unchanged() ? fp : saved_fp;
+    }
+    count_ = static_cast<uint32_t>(frame - fresh_);
+    candidate_ = candidate;
+    cursor_.pc = pc;
+    cursor_.sp = sp;
+    cursor_.fp = fp;
+    return met;
+  }
+
+  // The walk stands where the remembered frame *candidate - 1 was entered. Whether the words from there outwards are as
+  // they were; if not, *candidate is the innermost frame for which they are. They are looked at once in a walk.
+  bool IsAsItWas(uint32_t* candidate) {
+    const RememberedFrame* frames = stack_.frames();
+    const uint32_t words = frames[*candidate - 1].words;
+    if (words <= checked_words_) return true;
+    checked_words_ = UnchangedWords(stack_.words(), words);
+    while (*candidate > 0 && frames[*candidate - 1].words > checked_words_) --*candidate;
+    return words == checked_words_;
   }
 
   RememberedStack& stack_;
@@ -103,47 +122,42 @@ class Walk {
   Cursor cursor_;
   FreshFrame* fresh_;
   uint32_t count_ = 0;
-  uint32_t candidate_;  // remembered frames that may still be met
+  uint32_t candidate_;          // remembered frames that may still be met
+  uint32_t checked_words_ = 0;  // the first of words(), which are as they were
 };
 
 // Puts `fresh` frames, innermost first, inside of the `met` outermost ones that stay. Those that are the same places in
 // the code as before keep their nodes, if `same`; returns how many frames do, with the outermost.
 uint32_t Remember(RememberedStack* stack, uint32_t met, uint32_t fresh, bool same) {
-  RememberedFrame* frames = stack->frames();
-  StackWord* words = stack->words();
-  uint32_t word = met == 0 ? 0 : frames[met - 1].words;
+  RememberedFrame* frame = stack->frames() + met;
+  RememberedFrame* const before = stack->frames() + (same ? stack->count : 0);
+  StackWord* word = stack->words() + (met == 0 ? 0 : frame[-1].words);
   uint32_t kept = met;
+  uint64_t unverifiable = 0;
   uint32_t verifiable = met;
-  const FreshFrame* from = stack->fresh() + fresh;
-  for (uint32_t i = met; i < met + fresh; ++i) {
-    const FreshFrame& found = *--from;
-    RememberedFrame* frame = &frames[i];
-    same = same && i < stack->count && frame->pc == found.frame.pc && frame->flags == found.frame.flags;
-    const uint32_t node = frame->node;
-    *frame = found.frame;
-    if (same) {
-      frame->node = node;
-      ++kept;
-    }
-    words[word] = found.words[0];
-    words[word + 1] = found.words[1];
-    word += found.frame.words;
-    frame->words = word;
-    if (verifiable == i && (found.frame.flags & kUnverifiable) == 0) ++verifiable;
+  for (const FreshFrame* found = stack->fresh() + fresh; found != stack->fresh();) {
+    --found;
+    const uintptr_t cfa = (found->rule.kind() == StepKind::kSp ? found->sp : found->fp) + found->rule.cfa_bytes();
+    const auto flags = static_cast<uint16_t>(found->flags);
+    word[0] = {cfa - found->rule.ra_bytes(), found->ra};
+    word[1] = {cfa - found->rule.fp_bytes(), found->saved_fp};
+    word += (flags & kNoWords) != 0 ? 0 : found->rule.fp_unchanged() ? 1 : 2;
+    // Frames that were walked anew may still be those of before, with other registers.
+    same = same && frame < before && frame->pc == found->pc && frame->flags == flags;
+    kept += same ? 1 : 0;
+    frame->pc = found->pc;
+    frame->sp = found->sp;
+    frame->fp = found->fp;
+    frame->words = static_cast<uint32_t>(word - stack->words());
+    frame->module = found->rule.module();
+    frame->flags = flags;
+    ++frame;
+    unverifiable |= found->flags & kUnverifiable;
+    verifiable += unverifiable == 0 ? 1 : 0;
   }
   stack->count = met + fresh;
   stack->verifiable = verifiable;
   return kept;
-}
-
-// The whole stack is that of last time: what most allocations find.
-[[gnu::always_inline]] inline bool IsUnmoved(const Registers& start, const StackLimits& limits,
-                                             RememberedStack* stack) {
-  const uint32_t count = stack->count;
-  if (count == 0 || stack->verifiable != count || stack->high != limits.high) return false;
-  const RememberedFrame& top = stack->frames()[count - 1];
-  return top.pc == start.pc && top.sp == start.sp && top.fp == start.fp &&
-         stack->module_generation == ModuleGeneration() && WordsUnchanged(stack->words(), top.words);
 }
 
 }  // namespace
@@ -152,10 +166,6 @@ bool UnwindRemembering(const Registers& start, const StackLimits& limits, Rememb
   *kept = 0;
   if (IsLibunwindUsed()) [[unlikely]]
     return false;
-  if (IsUnmoved(start, limits, stack)) {
-    *kept = stack->count;
-    return true;
-  }
   Walk walk(start, limits, stack);
   const Outcome outcome = walk.Run();
   const uint32_t fresh = walk.fresh_count();
@@ -169,7 +179,6 @@ bool UnwindRemembering(const Registers& start, const StackLimits& limits, Rememb
     stack->count = stack->verifiable = *kept = met;
     return true;
   }
-  // Frames that were walked anew may still be those of before, with other registers.
   const bool truncated = met == 0 ? outcome == Outcome::kLost : stack->truncated;
   const bool same = stack->module_generation == ModuleGeneration() && stack->truncated == truncated;
   *kept = Remember(stack, met, fresh, same);

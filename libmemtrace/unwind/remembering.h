@@ -9,6 +9,9 @@
 
 #include <cstdint>
 
+#include "libmemtrace/unwind/memory.h"
+#include "libmemtrace/unwind/modules.h"
+#include "libmemtrace/unwind/rules.h"
 #include "libmemtrace/unwind/unwind.h"
 
 namespace memtrace::unwind {
@@ -32,8 +35,13 @@ static_assert(sizeof(RememberedFrame) == 40);
 
 // A frame of the walk that goes on, before it is known how far out it lies.
 struct FreshFrame {
-  RememberedFrame frame;
-  StackWord words[2];  // frame.words of them
+  uintptr_t pc;
+  uintptr_t sp;
+  uintptr_t fp;
+  uintptr_t ra;  // what the step read, where the rule says; if flags do not say that it went another way
+  uintptr_t saved_fp;
+  CompactRule rule;
+  uint64_t flags;
 };
 static_assert(sizeof(FreshFrame) >= sizeof(Frame));
 
@@ -59,6 +67,28 @@ struct RememberedStack {
 };
 constexpr uint64_t RememberedStackBytes(uint32_t capacity) {
   return sizeof(RememberedStack) + capacity * (sizeof(RememberedFrame) + 2 * sizeof(StackWord) + sizeof(FreshFrame));
+}
+
+// Whether the first `count` words are as they were. Four at a time: a branch for each would cost more than the loads.
+[[gnu::no_sanitize_address, gnu::no_sanitize_thread]] inline bool WordsUnchanged(const StackWord* words,
+                                                                                 uint32_t count) {
+  const auto change = [](const StackWord& word) { return LoadUnaligned<uintptr_t>(word.slot) ^ word.value; };
+  const StackWord* word = words + count;
+  for (; word - words >= 4; word -= 4) {
+    if ((change(word[-1]) | change(word[-2]) | change(word[-3]) | change(word[-4])) != 0) return false;
+  }
+  uintptr_t changes = 0;
+  while (word > words) changes |= change(*--word);
+  return changes == 0;
+}
+
+// Whether the whole stack is that of last time: what most allocations find. Then UnwindRemembering need not be called.
+inline bool IsUnmoved(const Registers& start, const StackLimits& limits, RememberedStack* stack) {
+  const uint32_t count = stack->count;
+  if (count == 0 || stack->verifiable != count || stack->high != limits.high) return false;
+  const RememberedFrame& top = stack->frames()[count - 1];
+  return top.pc == start.pc && top.sp == start.sp && top.fp == start.fp &&
+         stack->module_generation == ModuleGeneration() && WordsUnchanged(stack->words(), top.words);
 }
 
 // Walks the stack from `start`; afterwards `stack` holds it, and the outermost *kept frames are the same places in the

@@ -72,6 +72,20 @@ class RememberingTest : public testing::Test {
         return Call<2>(depth);
     }
   }
+  // Functions with equal frames: an inner frame is often where it was, with other callers.
+  template <int kKind>
+  [[gnu::noinline]] void EqualFrames(int depth, uint64_t path) {
+    if (HasFatalFailure()) return;
+    if (depth == 0) {
+      Compare();
+    } else if ((path & 1) != 0) {
+      EqualFrames<1 - kKind>(depth - 1, path >> 1);
+    } else {
+      EqualFrames<kKind>(depth - 1, path >> 1);
+    }
+    asm volatile("" ::: "memory");  // no tail calls
+  }
+
   [[gnu::noinline]] void Leave(int depth, jmp_buf* where) {
     Compare();
     if (depth > 0) return Leave(depth - 1, where);
@@ -96,6 +110,16 @@ TEST_F(RememberingTest, RandomCallsGiveTheStacksOfFullWalks) {
   while (walks_ < 50'000 && !HasFatalFailure()) Next(10);
   EXPECT_EQ(refused_, 0u);
   EXPECT_GT(kept_, frames_ / 2);  // else nothing was remembered and nothing tested
+}
+
+TEST_F(RememberingTest, FramesWithOtherCallersAreNotTakenForKnown) {
+  for (int i = 0; i < 20'000 && !HasFatalFailure(); ++i) {
+    // Few bits change from one call to the next.
+    const uint64_t path = rt::NextRandom(&random_) & rt::NextRandom(&random_) & rt::NextRandom(&random_);
+    EqualFrames<0>(static_cast<int>(10 + path % 3), path);
+  }
+  EXPECT_EQ(refused_, 0u);
+  EXPECT_GT(kept_, frames_ / 2);
 }
 
 TEST_F(RememberingTest, LongjmpAndExceptionsLeaveNothingStale) {
