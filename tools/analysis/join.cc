@@ -40,7 +40,9 @@ void FillCgroup(const Incident& incident, Report* report) {
 Report ReportWithoutRecording() {
   Report report;
   report.recorded = false;
-  report.profile = std::make_unique<const Profile>();
+  Profile empty;
+  empty.nodes.emplace_back();
+  report.profile = std::make_unique<const Profile>(std::move(empty));
   report.frames = std::make_unique<FrameTable>(*report.profile, nullptr);  // without frames nothing is looked up
   return report;
 }

@@ -142,7 +142,7 @@ bool CgroupCollector::TakeNamed(std::string_view line) {
   const NamedFile* named = Lookup(kNamedFiles, name_);
   const std::vector<std::string_view> words = SplitWords(line);
   if (named == nullptr || words.size() != 2) return false;
-  const Number value = LimitOrValue(words[1]);
+  const Number value = WholeNumber(words[1]);
   if (!value || words[0].find_first_of("0123456789=/") == 0) return false;
   SetVersion(named->version, &files_.version);
   seen_.insert(name_);

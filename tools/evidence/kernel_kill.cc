@@ -20,8 +20,9 @@ std::optional<uint32_t> ConsumeId(std::string_view* text) {
 
 OomScope ScopeOfPrefix(std::string_view before) {
   if (Contains(before, "emory cgroup out of memory")) return OomScope::kMemcg;
-  // 2.6.9 to 2.6.18 wrote "Out of Memory". A wrapped line may have lost its first letters.
-  return Contains(before, "ut of memory") || Contains(before, "ut of Memory") ? OomScope::kGlobal : OomScope::kUnknown;
+  // 2.6.9 to 2.6.18 wrote "Out of Memory". In lower case it may be the end of a wrapped "Memory cgroup".
+  return Contains(before, "Out of memory") || Contains(before, "Out of Memory") ? OomScope::kGlobal
+                                                                                : OomScope::kUnknown;
 }
 
 size_t BeginOfPrefix(std::string_view line, size_t at) {
@@ -66,7 +67,8 @@ int CountFacts(const OomKill& kill) {
   for (const Number& number :
        {kill.total_vm_kb, kill.anon_rss_kb, kill.file_rss_kb, kill.shmem_rss_kb, kill.pgtables_kb})
     facts += number ? 1 : 0;
-  return facts + (kill.uid ? 1 : 0) + (kill.oom_score_adj ? 1 : 0) + (kill.score ? 1 : 0) + (kill.comm.empty() ? 0 : 1);
+  return facts + (kill.uid ? 1 : 0) + (kill.oom_score_adj ? 1 : 0) + (kill.score ? 1 : 0) +
+         (kill.comm.empty() ? 0 : 1) + (kill.scope == OomScope::kUnknown ? 0 : 1);
 }
 
 // ", UID 679," of Red Hat, before or behind the name
@@ -127,7 +129,10 @@ bool ParseKilled(std::string_view line, KernelMessage* message) {
       const auto value = ConsumeSigned(&number);
       if (value && *value >= -1000 && *value <= 1000) kill.oom_score_adj = static_cast<int>(*value);
     }
-  } else if (!Trim(rest).empty()) {
+  } else if (Trim(rest).empty()) {
+    kill.pid = 0;  // it may have been cut, too
+    kill.uid.reset();
+  } else {
     return false;  // "Killed process 12 because ..."
   }
   const bool has_numbers = kill.total_vm_kb || kill.anon_rss_kb || kill.uid;
@@ -146,11 +151,16 @@ bool ParseChosen(std::string_view line, KernelMessage* message) {
   std::string_view rest = line.substr(at + kKill.size());
   const auto pid = ConsumeId(&rest);
   const auto comm = pid ? ParseComm(rest, {") score "}) : std::nullopt;
+  if (Trim(rest).empty() && scope != OomScope::kUnknown) {  // wrapped
+    message->kind = KernelKind::kChosen;
+    return true;
+  }
   if (!comm || comm->text.empty()) return false;
   std::string_view score = comm->rest;
   ConsumeBlanks(&score);
   if (Consume(&score, "score ")) message->kill.score = ConsumeId(&score);
   ConsumeBlanks(&score);
+  if (std::string_view("score ").starts_with(score)) score = {};  // wrapped within it
   // "... sharing same memory" names a bystander. Without the score, only the prefix makes it the kernel's.
   if (!message->kill.score && (scope == OomScope::kUnknown || !score.empty())) return false;
   message->kind = KernelKind::kChosen;

@@ -1,6 +1,8 @@
 #include "tools/evidence/kernel_log.h"
 
+#include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "tools/evidence/host_memory.h"
 #include "tools/evidence/text.h"
@@ -13,21 +15,31 @@ constexpr int kMostJoins = 12;
 // From here on a line was most likely cut by a terminal, not by a writer.
 constexpr size_t kTerminalColumns = 79;
 
-// Of the two ways to undo a line break, by nothing or by a blank, the one that makes more sense of the line.
+// Of the ways to undo a line break the one that makes more sense of the line.
 std::string Join(const std::string& first, std::string_view second, KernelMessage* message) {
-  if (first.ends_with('=')) {  // soft break of quoted-printable mail
-    std::string joined = first.substr(0, first.size() - 1) + std::string(second);
-    *message = ParseKernelMessage(joined);
-    return joined;
+  const std::string rest(second);
+  std::vector<std::string> joined = {first + rest, first + ' ' + rest};
+  const bool by_terminal = IsBlank(first.back()) || first.size() >= kTerminalColumns;
+  if (!by_terminal) std::swap(joined[0], joined[1]);
+  if (first.ends_with('=')) joined.push_back(first.substr(0, first.size() - 1) + rest);  // quoted-printable mail
+  std::string best;
+  for (std::string& candidate : joined) {
+    KernelMessage read = ParseKernelMessage(candidate);
+    if (!best.empty() && read.facts <= message->facts) continue;  // of equals the first
+    *message = std::move(read);
+    best = std::move(candidate);
   }
-  std::string direct = first + std::string(second);
-  std::string spaced = first + ' ' + std::string(second);
-  KernelMessage of_direct = ParseKernelMessage(direct);
-  KernelMessage of_spaced = ParseKernelMessage(spaced);
-  const bool prefer_direct = IsBlank(first.back()) || first.size() >= kTerminalColumns;
-  const bool take_direct = of_direct.facts > of_spaced.facts || (of_direct.facts == of_spaced.facts && prefer_direct);
-  *message = std::move(take_direct ? of_direct : of_spaced);
-  return take_direct ? direct : spaced;
+  return best;
+}
+
+// A number at the right margin may go on in the next line.
+bool CutsNumber(std::string_view line) { return line.size() >= kTerminalColumns && IsDigit(line.back()); }
+
+// Messages made of paths have no blanks, and a piece of a path adds no fact of its own.
+bool GoesOnInPath(KernelKind kind, const std::string& first, std::string_view second) {
+  if (second.find_first_of(" \t") != std::string_view::npos) return false;
+  if (kind == KernelKind::kOverLimit) return first.size() >= kTerminalColumns;
+  return kind == KernelKind::kSummary || kind == KernelKind::kStats || kind == KernelKind::kGroup;
 }
 
 }  // namespace
@@ -37,40 +49,59 @@ bool KernelLog::Take(std::string_view line, uint32_t number, const Stamp* known)
     if (known == nullptr && TakeContinuation(line)) return true;
     FlushPending();
   }
-  Position position{number, {}};
-  if (known != nullptr) position.stamp = *known;
-  return TakeWhole(line, position, known == nullptr);
+  return TakeWhole(line, number, known);
+}
+
+// The stamps in front of a message, and what was said beside the line.
+KernelLog::Position KernelLog::PositionOf(std::string_view prefix, uint32_t number, const Stamp* known) const {
+  Position position{number, ParseStamp(prefix)};
+  Stamp& stamp = position.stamp;
+  if (known == nullptr) {
+    if (!stamp.clock_s && stamp.origin.empty()) stamp.origin = last_origin_;  // a line that lost its beginning
+    return position;
+  }
+  if (known->moment.unix_ns) stamp.moment.unix_ns = known->moment.unix_ns;
+  if (known->moment.uptime_s) stamp.moment.uptime_s = known->moment.uptime_s;
+  if (stamp.moment.text.empty()) stamp.moment.text = known->moment.text;
+  if (known->clock_s) stamp.clock_s = known->clock_s;
+  if (stamp.origin.empty()) stamp.origin = known->origin;
+  return position;
 }
 
 bool KernelLog::TakeContinuation(std::string_view line) {
-  const std::string_view text = SkipQuoteMarks(line);
+  // Only marks of quotation: others may be the message's own ("#1 SMP").
+  const std::string_view text = Trim(line.substr(std::min(line.find_first_not_of(" \t>|"), line.size())));
   if (text.empty() || pending_joins_ >= kMostJoins || BeginsWithStamp(line)) return false;
+  if (CutsNumber(pending_) && WholeNumber(text)) {
+    pending_ += text;
+    return true;
+  }
   const KernelMessage before = ParseKernelMessage(pending_);
+  if (before.complete) return false;
   if (before.kind != KernelKind::kNone && ParseKernelMessage(text).kind != KernelKind::kNone) return false;
   KernelMessage message;
   std::string joined = Join(pending_, text, &message);
-  const bool better = message.kind != KernelKind::kNone &&
-                      (before.kind == KernelKind::kNone || message.facts > before.facts || message.complete);
-  if (!better) return false;
+  const bool better =
+      message.kind != KernelKind::kNone && (before.kind == KernelKind::kNone || message.facts > before.facts);
+  if (!better && !(message.kind == before.kind && GoesOnInPath(before.kind, pending_, text))) return false;
   pending_ = std::move(joined);
   ++pending_joins_;
   if (message.complete) FlushPending();
   return true;
 }
 
-bool KernelLog::TakeWhole(std::string_view line, const Position& position, bool may_continue) {
+bool KernelLog::TakeWhole(std::string_view line, uint32_t number, const Stamp* known) {
   const KernelMessage message = ParseKernelMessage(line);
-  const bool incomplete = message.kind == KernelKind::kNone ? EndsInsideAnchor(line) : !message.complete;
-  if (may_continue && incomplete) {
+  const bool incomplete =
+      message.kind == KernelKind::kNone ? EndsInsideAnchor(line) : !message.complete || CutsNumber(line);
+  if (known == nullptr && incomplete) {
     pending_ = line;
-    pending_position_ = position;
+    pending_line_ = number;
     pending_joins_ = 0;
-    return true;
+    return message.kind != KernelKind::kNone;
   }
-  if (message.kind == KernelKind::kNone) return TakeDetail(line, position.line);
-  Position whole = position;
-  if (may_continue) whole.stamp = ParseStamp(line.substr(0, message.begin));
-  return Dispatch(message, whole);
+  if (message.kind == KernelKind::kNone) return TakeDetail(line, number, known);
+  return Dispatch(message, PositionOf(line.substr(0, message.begin), number, known));
 }
 
 bool KernelLog::FlushPending() {
@@ -78,8 +109,7 @@ bool KernelLog::FlushPending() {
   const std::string line = std::exchange(pending_, {});
   const KernelMessage message = ParseKernelMessage(line);
   if (message.kind == KernelKind::kNone) return false;
-  pending_position_.stamp = ParseStamp(std::string_view(line).substr(0, message.begin));
-  return Dispatch(message, pending_position_);
+  return Dispatch(message, PositionOf(std::string_view(line).substr(0, message.begin), pending_line_, nullptr));
 }
 
 void KernelLog::Finish() {
@@ -136,6 +166,7 @@ bool KernelLog::Dispatch(const KernelMessage& message, const Position& position)
     case KernelKind::kKilled:
       return TakeKilled(message, position);
     case KernelKind::kGroup: {
+      if (message.report.group.empty()) return false;
       OomReport& report = Enter(kKilledPhase, position).report;
       report.group = message.report.group;
       report.scope = OomScope::kMemcg;
@@ -150,8 +181,9 @@ bool KernelLog::Dispatch(const KernelMessage& message, const Position& position)
   return false;
 }
 
-bool KernelLog::TakeDetail(std::string_view line, uint32_t number) {
-  const std::string origin = OriginOf(line);
+bool KernelLog::TakeDetail(std::string_view line, uint32_t number, const Stamp* known) {
+  std::string origin = OriginOf(line);
+  if (origin.empty() && known != nullptr) origin = known->origin;
   Context* context = Find(origin.empty() ? last_origin_ : origin);
   if (context != nullptr && context->in_stats && !context->report.stats.empty()) {
     constexpr size_t kMostValues = 512;
@@ -163,11 +195,11 @@ bool KernelLog::TakeDetail(std::string_view line, uint32_t number) {
       return true;
     }
   }
-  if (TakeTask(line, number, context)) return true;
+  if (TakeTask(line, number, known, context)) return true;
   return context != nullptr && context->phase == kHeader && TakeHostLine(line, &context->report.host);
 }
 
-bool KernelLog::TakeTask(std::string_view line, uint32_t number, Context* context) {
+bool KernelLog::TakeTask(std::string_view line, uint32_t number, const Stamp* known, Context* context) {
   const size_t bracket = line.find('[');
   if (bracket == std::string_view::npos) return false;
   const std::optional<TaskColumns> columns = ParseTaskHeader(line);
@@ -178,7 +210,7 @@ bool KernelLog::TakeTask(std::string_view line, uint32_t number, Context* contex
     // Without a report around it, a row must look like one of a process.
     if (!row || (!in_table && row->pid != row->tgid)) return false;
   }
-  if (!in_table) context = &Enter(kTasksPhase, {number, ParseStamp(line.substr(0, line.rfind('[')))});
+  if (!in_table) context = &Enter(kTasksPhase, PositionOf(line.substr(0, line.rfind('[')), number, known));
   context->in_stats = false;
   context->last_line = number;
   if (columns) {

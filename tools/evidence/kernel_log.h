@@ -53,7 +53,8 @@ class KernelLog {
   };
 
   bool TakeContinuation(std::string_view line);
-  bool TakeWhole(std::string_view line, const Position& position, bool may_continue);
+  bool TakeWhole(std::string_view line, uint32_t number, const Stamp* known);
+  Position PositionOf(std::string_view prefix, uint32_t number, const Stamp* known) const;
   bool FlushPending();
   bool Dispatch(const KernelMessage& message, const Position& position);
   bool TakeKilled(const KernelMessage& message, const Position& position);
@@ -63,8 +64,8 @@ class KernelLog {
   void TakeStats(const KernelMessage& message, const Position& position);
   void TakeOverLimit(const KernelMessage& message, const Position& position);
   void TakeReaped(uint32_t pid, const Position& position);
-  bool TakeDetail(std::string_view line, uint32_t number);
-  bool TakeTask(std::string_view line, uint32_t number, Context* context);
+  bool TakeDetail(std::string_view line, uint32_t number, const Stamp* known);
+  bool TakeTask(std::string_view line, uint32_t number, const Stamp* known, Context* context);
 
   Context* Find(const std::string& origin);
   // The report that a message of `phase` belongs to: the one that is open, or a new one.
@@ -80,7 +81,7 @@ class KernelLog {
   std::map<std::string, Context> contexts_;  // by origin
   std::string last_origin_;
   std::string pending_;  // an incomplete message that the next line may complete
-  Position pending_position_{};
+  uint32_t pending_line_ = 0;
   int pending_joins_ = 0;
   size_t tasks_kept_ = 0;
   uint64_t left_out_ = 0;

@@ -100,8 +100,8 @@ bool ParseCpu(std::string_view line, KernelMessage* message) {
   if (before_build.size() < rest.size() && Contains(Lower(before_build), "tainted")) {
     message->report.kernel = before_build.substr(before_build.rfind(' ') + 1);
   }
-  message->facts = 2;
-  message->complete = true;
+  message->facts = 1 + (message->report.kernel.empty() ? 0 : 1);
+  message->complete = message->facts == 2;
   return true;
 }
 
@@ -119,8 +119,8 @@ bool ParseOverLimit(std::string_view line, KernelMessage* message) {
   message->report.task_memcg = rest.substr(0, limit);
   message->report.oom_memcg = PathAtEnd(rest.substr(limit + kLimit.size()));
   message->report.scope = OomScope::kMemcg;
+  // Nothing marks the end of the path: only the next line shows that this one was wrapped.
   message->facts = 1 + (message->report.oom_memcg.empty() ? 0 : 1);
-  message->complete = message->facts == 2;
   return true;
 }
 
@@ -192,10 +192,13 @@ bool ParseStats(std::string_view line, KernelMessage* message) {
 }
 
 bool ParseGroup(std::string_view line, KernelMessage* message) {
-  const auto path = Between(line, "Tasks in ", " are going to be killed due to memory.oom.group");
-  if (!path) return false;
+  constexpr std::string_view kTasks = "Tasks in ";
+  const size_t at = line.find(kTasks);
+  if (at == kNowhere || !line.substr(at + kTasks.size()).starts_with('/')) return false;
   message->kind = KernelKind::kGroup;
-  message->begin = line.find("Tasks in ");
+  message->begin = at;
+  const auto path = Between(line, kTasks, " are going to be killed due to memory.oom.group");
+  if (!path) return true;
   message->report.group = *path;
   message->complete = true;
   message->facts = 1;
@@ -206,6 +209,8 @@ constexpr std::string_view kAnchors[] = {"Memory cgroup out of memory: Killed pr
                                          "Memory cgroup out of memory: Kill process ",
                                          "Out of memory: Killed process ",
                                          "Out of memory: Kill process ",
+                                         "(oom_kill_allocating_task): Killed process ",
+                                         "(oom_kill_allocating_task): Kill process ",
                                          "oom-kill:constraint=",
                                          " invoked oom-killer: gfp_mask=",
                                          "Memory cgroup stats for "};
@@ -225,7 +230,7 @@ KernelMessage ParseKernelMessage(std::string_view line) {
 }
 
 bool EndsInsideAnchor(std::string_view line) {
-  constexpr size_t kLeast = 9;  // "Out of me" is enough to go by
+  constexpr size_t kLeast = 6;  // "Out of", "Memory"
   for (const std::string_view anchor : kAnchors) {
     for (size_t size = std::min(anchor.size(), line.size()); size >= kLeast; --size) {
       if (line.ends_with(anchor.substr(0, size))) return true;

@@ -134,6 +134,7 @@ void KernelLog::TakeSummary(const KernelMessage& message, const Position& positi
 }
 
 void KernelLog::TakeChosen(const KernelMessage& message, const Position& position) {
+  if (message.kill.pid == 0) return;  // cut before it
   Context* open = Find(position.stamp.origin);
   if (open != nullptr && (open->chosen || Contradict(open->report.scope, message.kill.scope))) {
     Close(open);

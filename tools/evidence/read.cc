@@ -46,12 +46,13 @@ std::string KindsSince(const Sizes& before, const Evidence& evidence, bool looks
     if (!kinds.empty()) kinds += ", ";
     kinds += kind;
   };
-  add(now.log > before.log || looks_like_log, "kernel log");
+  add(now.log > before.log, "kernel log");
   add(now.containers > before.containers, "container state");
   add(now.events > before.events, "runtime events");
   add(now.samples > before.samples, "memory samples");
   add(now.cgroups > before.cgroups, "cgroup files");
   add(now.declared > before.declared, "declared limits");
+  add(kinds.empty() && looks_like_log, "log");
   return kinds;
 }
 
@@ -82,6 +83,14 @@ bool BeginsAsJson(std::string_view head) {
   return !more_lines || !ParseJson(text.substr(0, line_end)).has_value();
 }
 
+// Executables, archives, /dev/zero. Logs hold a stray byte here and there, and runs of zeroes after a crash.
+bool IsBinary(std::string_view head) {
+  const auto controls = std::count_if(head.begin(), head.end(), [](char c) {
+    return static_cast<unsigned char>(c) < ' ' && c != '\n' && c != '\r' && c != '\t' && c != '\x1b';
+  });
+  return static_cast<size_t>(controls) > head.size() / 20;
+}
+
 class FileReader {
  public:
   FileReader(std::string_view name, Evidence* evidence)
@@ -96,6 +105,7 @@ class FileReader {
   bool Read(const ByteSource& source) {
     std::string head;
     Fill(source, kHead, &head);
+    if (IsBinary(head)) return false;
     bool whole = false;
     if (BeginsAsJson(head) || LooksLikeYaml(head)) {
       Fill(source, kLargestDocument, &head);
@@ -206,7 +216,7 @@ std::optional<std::string> SmallFile(const std::string& path) {
 
 }  // namespace
 
-Result<bool> ReadEvidence(const std::string& path, Evidence* evidence) {
+Result<bool> ReadEvidence(const std::string& path, Evidence* evidence, std::string_view held) {
   const bool standard_input = path == "-";
   const std::string name = standard_input ? "standard input" : path;
   const Descriptor file(standard_input ? STDIN_FILENO : open(path.c_str(), O_RDONLY | O_CLOEXEC));
@@ -215,10 +225,13 @@ Result<bool> ReadEvidence(const std::string& path, Evidence* evidence) {
   bool first = true;
   bool compressed = false;
   const ByteSource source = [&](std::span<char> buffer) -> size_t {
-    ssize_t count = 0;
-    do {
+    ssize_t count = static_cast<ssize_t>(held.copy(buffer.data(), buffer.size()));
+    held.remove_prefix(static_cast<size_t>(count));
+    while (count == 0) {
       count = read(file.get(), buffer.data(), buffer.size());
-    } while (count < 0 && errno == EINTR);
+      if (count >= 0 || errno != EINTR) break;
+      count = 0;
+    }
     if (count < 0) error = errno;
     if (first && count > 0) compressed = IsCompressed({buffer.data(), static_cast<size_t>(count)});
     first = false;

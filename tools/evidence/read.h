@@ -15,8 +15,8 @@ namespace memtrace::tools {
 inline constexpr size_t kLargestDocument = size_t{64} << 20;
 
 // Adds what `path` holds, a regular file, a pipe, or "-". Fails where it cannot be read. False if it is no evidence of
-// any known kind; a log in which nothing happened is one.
-Result<bool> ReadEvidence(const std::string& path, Evidence* evidence);
+// any known kind; a log in which nothing happened is one. `held` was read from it before.
+Result<bool> ReadEvidence(const std::string& path, Evidence* evidence, std::string_view held = {});
 
 // The same for bytes that were read already, and for tests.
 bool ReadEvidenceText(std::string_view text, std::string_view name, Evidence* evidence);

@@ -208,6 +208,18 @@ void TakeBracketedText(std::string_view prefix, Stamp* stamp) {
   }
 }
 
+bool StampIsNext(std::string_view rest) {
+  if (rest.empty()) return false;
+  if (rest.front() == '[' || rest.front() == '<') {
+    const size_t end = rest.find_first_of("]>");
+    return end != std::string_view::npos && end > 1 && rest.find_first_of("0123456789") < end;
+  }
+  if (Contains(rest, " kernel:") || KmsgUptime(rest)) return true;
+  std::string_view date = rest;
+  ConsumeWeekday(&date);
+  return ConsumeIso(&date) || ConsumeWordy(&date) || Contains(rest, ": kern:") || rest.starts_with("kern ");
+}
+
 }  // namespace
 
 std::string OriginOf(std::string_view prefix) {
@@ -258,15 +270,14 @@ Stamp ParseStamp(std::string_view prefix) {
 bool BeginsWithStamp(std::string_view line) {
   constexpr size_t kLongestPrefix = 160;
   std::string_view rest = SkipQuoteMarks(line).substr(0, kLongestPrefix);
-  if (rest.empty()) return false;
-  if (rest.front() == '[' || rest.front() == '<') {
-    const size_t end = rest.find_first_of("]>");
-    return end != std::string_view::npos && end > 1 && rest.find_first_of("0123456789") < end;
-  }
-  if (Contains(rest, " kernel:") || KmsgUptime(rest)) return true;
-  std::string_view date = rest;
-  ConsumeWeekday(&date);
-  return ConsumeIso(&date) || ConsumeWordy(&date) || Contains(rest, ": kern:") || rest.starts_with("kern ");
+  // Behind what grep puts before it: "17:", "FILE:", "FILE:17:".
+  const size_t colon = rest.find(':');
+  if (StampIsNext(rest)) return true;
+  if (colon == std::string_view::npos || rest.substr(0, colon).find(' ') != std::string_view::npos) return false;
+  rest.remove_prefix(colon + 1);
+  std::string_view number = rest;
+  if (ConsumeNumber(&number) && Consume(&number, ":") && StampIsNext(number)) return true;
+  return StampIsNext(rest);
 }
 
 std::optional<int64_t> ParseTime(std::string_view text) {

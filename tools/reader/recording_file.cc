@@ -90,7 +90,7 @@ void CatchUp(int fd, std::vector<std::byte>* bytes) {
 
 }  // namespace
 
-Result<RecordingFile> RecordingFile::Read(const std::string& path) {
+Result<RecordingFile> RecordingFile::Read(const std::string& path, std::vector<std::byte>* begin) {
   const bool standard_input = path == "-";
   const std::string name = standard_input ? "standard input" : path;
   const Descriptor file(standard_input ? STDIN_FILENO : open(path.c_str(), O_RDONLY | O_CLOEXEC), !standard_input);
@@ -105,8 +105,10 @@ Result<RecordingFile> RecordingFile::Read(const std::string& path) {
     // The first page decides, so that an endless device is not read to its end.
     if (!Append(file.get(), sizeof(format::Header), &progress, &bytes)) return Unreadable(name, errno);
     if (!HasMagic(bytes)) {
-      return Error{ErrorCode::kNotRecording, name + " is not a memtrace recording",
-                   bytes.empty() ? "it is empty" : "it does not begin with MEMTRACE"};
+      const Error error{ErrorCode::kNotRecording, name + " is not a memtrace recording",
+                        bytes.empty() ? "it is empty" : "it does not begin with MEMTRACE"};
+      if (begin != nullptr) *begin = std::move(bytes);
+      return error;
     }
     if (!Append(file.get(), kLargestFile, &progress, &bytes)) return Unreadable(name, errno);
     if (S_ISREG(status.st_mode) && bytes.size() > sizeof(format::Header)) {

@@ -16,8 +16,9 @@ namespace memtrace::tools {
 class RecordingFile {
  public:
   // `path` "-" is standard input. Fails where nothing can be read, where the content does not
-  // begin as a recording does, and beyond the largest size that the format allows.
-  static Result<RecordingFile> Read(const std::string& path);
+  // begin as a recording does (kNotRecording; then `*begin`, if given, is what was read), and beyond the largest size
+  // that the format allows.
+  static Result<RecordingFile> Read(const std::string& path, std::vector<std::byte>* begin = nullptr);
   RecordingFile(std::string name, std::vector<std::byte> bytes) : name_(std::move(name)), bytes_(std::move(bytes)) {}
 
   const std::string& name() const { return name_; }

@@ -341,6 +341,7 @@ std::string HtmlData(std::span<const Report> reports, Metric metric, const HtmlL
   Json target_json = Bounded(TargetJson(report));
   target_json["command"] = CommandJson(target);
   Json oom = Bounded(OomJson(report));
+  for (const char* detail : {"tasks", "memcg_stats", "reports_without_kill", "reaped_pids"}) oom.erase(detail);
   if (oom["kills"].size() > limits.lines)
     oom["kills"].erase(oom["kills"].begin() + static_cast<int>(limits.lines), oom["kills"].end());
   const Json data = {{"metric", Name(metric)},

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "tools/common/progress.h"
+#include "tools/render/evidence_json.h"
 #include "tools/render/json_members.h"
 
 namespace memtrace::tools {
@@ -121,6 +122,7 @@ void WriteMembers(const Report& report, std::ostream* out) {
   cgroup["timeline"] = TimelineJson(report);
   member("cgroup", cgroup);
   member("oom", OomJson(report));
+  if (report.evidence != nullptr) member("evidence", EvidenceJson(*report.evidence));
   member("verdict", VerdictJson(report.verdict));
   member("blind_spots", report.blind_spots);
   *out << "\"losses\":" << Dump(LossesJson(report.profile->losses));

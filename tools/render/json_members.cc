@@ -4,6 +4,7 @@
 
 #include "tools/common/numbers.h"
 #include "tools/common/quantity.h"
+#include "tools/render/evidence_json.h"
 #include "tools/render/target.h"
 
 namespace memtrace::tools {
@@ -12,6 +13,10 @@ namespace {
 // Seconds to the microsecond: more would be noise.
 double Rounded(double seconds) {
   return static_cast<double>(static_cast<int64_t>(seconds * 1e6 + (seconds < 0 ? -0.5 : 0.5))) / 1e6;
+}
+
+Json PidOfVictim(const Incident& incident) {
+  return incident.kill != nullptr ? Json(incident.kill->pid) : Json(nullptr);
 }
 
 }  // namespace
@@ -47,10 +52,13 @@ void ForgetValues(Json* json) {
 }
 
 Json TargetJson(const Report& report) {
-  const Target target = DescribeTarget(report);
+  Target target = DescribeTarget(report);
+  const Incident& incident = report.incident;
+  if (target.container_id.empty() && incident.kill != nullptr) target.container_id = incident.kill->container_id;
+  if (target.container_id.empty() && incident.state != nullptr) target.container_id = incident.state->id;
   return {{"exe", OrNull(target.exe)},
           {"command", target.command.empty() ? Json(nullptr) : Json(target.command)},
-          {"pid", report.recorded ? Json(report.profile->header.pid) : Json(nullptr)},
+          {"pid", report.recorded ? Json(report.profile->header.pid) : PidOfVictim(report.incident)},
           {"start_time", report.started_ns != 0 ? Json(FormatUtc(report.started_ns)) : Json(nullptr)},
           {"uptime_s", report.started_ns != 0 ? Json(Rounded(target.uptime_s)) : Json(nullptr)},
           {"hostname", OrNull(target.hostname)},
@@ -138,8 +146,12 @@ Json TimelineJson(const Report& report) {
   return timeline;
 }
 
-Json OomJson(const Report&) {
-  return {{"container_oom_killed", nullptr}, {"exit_code", nullptr}, {"kills", Json::array()}};
+Json OomJson(const Report& report) {
+  const ContainerState* state = report.incident.state;
+  Json oom = {{"container_oom_killed", state != nullptr ? OrNull(state->oom_killed) : Json(nullptr)},
+              {"exit_code", state != nullptr ? OrNull(state->exit_code) : Json(nullptr)}};
+  oom.update(KernelOomJson(report.evidence != nullptr ? *report.evidence : Evidence()));
+  return oom;
 }
 
 Json VerdictJson(const Verdict& verdict) {

@@ -26,7 +26,7 @@ Json SecondsJson(const std::optional<double>& seconds);
 std::string SiteId(const Site& site);
 Json FrameJson(const Frame& frame);
 
-// One member each, as the schema has it.
+// One member each, as the schema has it. Without a recording, what only it can tell is null.
 Json TargetJson(const Report& report);
 Json RecordingJson(const Report& report);
 Json TotalsJson(const Report& report);

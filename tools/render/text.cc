@@ -9,6 +9,7 @@
 #include "tools/common/quantity.h"
 #include "tools/render/page.h"
 #include "tools/render/target.h"
+#include "tools/render/text_evidence.h"
 #include "tools/render/text_sites.h"
 
 namespace memtrace::tools {
@@ -168,11 +169,13 @@ void WriteText(std::span<const Report> reports, const TextOptions& options, std:
   WriteVerdict(report, &page);
   WriteTarget(report, &page);
   WriteBridge(report, &page);
+  WriteKills(report, options.top, &page);
   WriteEvidence(report, &page);
   WriteDifference(report, options.top, &page);
   WriteSuspects(report, options.top, &page);
-  WriteSites(report, options.top, &page);
+  if (report.recorded) WriteSites(report, options.top, &page);
   WriteLosses(report, &page);
+  WriteEvidenceFiles(report, &page);
   WriteOthers(reports.subspan(1), &page);
   WriteNext(report, &page);
 }

@@ -11,6 +11,7 @@
 #include <functional>
 #include <iostream>
 
+#include "tools/analysis/join.h"
 #include "tools/analysis/report.h"
 #include "tools/reader/decode.h"
 #include "tools/reader/inputs.h"
@@ -24,40 +25,14 @@
 #include "tools/report/crash.h"
 #include "tools/report/exit_status.h"
 #include "tools/report/options.h"
+#include "tools/report/read_inputs.h"
 
 namespace memtrace::tools {
 namespace {
 
-void Complain(const std::string& text) { std::cerr << "memtrace-report: " << text << '\n'; }
-
-struct Inputs {
-  std::vector<Profile> profiles;
-  size_t failures = 0;
-};
-
-Inputs ReadInputs(const std::vector<std::string>& paths) {
-  Inputs inputs;
-  const auto fail = [&inputs](const Error& error) {
-    Complain(error.Text());
-    ++inputs.failures;
-  };
-  for (const std::string& path : paths) {
-    const Result<std::vector<std::string>> files = ExpandPath(path);
-    if (!files.ok()) {
-      fail(files.error());
-      continue;
-    }
-    for (const std::string& name : files.value()) {
-      const Result<RecordingFile> file = RecordingFile::Read(name);
-      Result<Profile> profile = file.ok() ? Decode(file.value()) : Result<Profile>(file.error());
-      if (profile.ok()) {
-        inputs.profiles.push_back(std::move(profile).value());
-      } else {
-        fail(profile.error());
-      }
-    }
-  }
-  return inputs;
+bool IsWhole(const Evidence& evidence) {
+  return std::all_of(evidence.files.begin(), evidence.files.end(),
+                     [](const EvidenceFile& file) { return file.losses.empty(); });
 }
 
 std::vector<Report> MakeReports(std::vector<Profile> profiles, const Suppressions& suppressions,
@@ -167,8 +142,10 @@ bool ConditionHolds(FailOn condition, const std::vector<Report>& reports) {
     case FailOn::kSuspect:
       return std::any_of(reports.begin(), reports.end(), [](const Report& report) { return !report.suspects.empty(); });
     case FailOn::kOom:
-      return std::any_of(reports.begin(), reports.end(),
-                         [](const Report& report) { return report.cgroup.oom_kills.value_or(0) > 0; });
+      return std::any_of(reports.begin(), reports.end(), [](const Report& report) {
+        const bool logged = report.evidence != nullptr && !report.evidence->kills.empty();
+        return logged || report.incident.is_oom() || report.cgroup.oom_kills.value_or(0) > 0;
+      });
   }
   return false;
 }
@@ -184,17 +161,19 @@ int Run(const Options& options) {
     suppressions = std::move(read).value();
   }
   Inputs inputs = ReadInputs(options.paths);
-  if (inputs.profiles.empty()) return kExitNoReport;
+  if (inputs.profiles.empty() && inputs.evidence == nullptr) return kExitNoReport;
+  const bool evidence_is_whole = inputs.evidence == nullptr || IsWhole(*inputs.evidence);
   Symbolizer symbolizer(options.symbols);
   std::vector<Report> reports = MakeReports(std::move(inputs.profiles), suppressions, &symbolizer);
+  if (inputs.evidence != nullptr) JoinEvidence(std::move(inputs.evidence), &reports);
   if (!AddBaseline(options.baseline, &symbolizer, &reports)) return kExitNoReport;
   const bool delivered = DeliverAll(options, reports, symbolizer);
   for (const std::string& warning : symbolizer.warnings()) Complain("warning: " + warning);
   if (!delivered) return kExitNoReport;
   if (ConditionHolds(options.fail_on, reports)) return kExitCondition;
-  const bool damaged = inputs.failures > 0 || std::any_of(reports.begin(), reports.end(), [](const Report& report) {
-                         return !report.profile->losses.empty();
-                       });
+  const bool damaged =
+      inputs.failures > 0 || !evidence_is_whole ||
+      std::any_of(reports.begin(), reports.end(), [](const Report& report) { return !report.profile->losses.empty(); });
   return damaged ? kExitDamagedInput : kExitOk;
 }
 

@@ -1,0 +1,111 @@
+#include "tools/render/text_evidence.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "tools/common/quantity.h"
+
+namespace memtrace::tools {
+namespace {
+
+constexpr uint64_t kUnlimitedKb = uint64_t{1} << 50;
+
+std::string TimeText(const Moment& time) {
+  if (time.unix_ns && *time.unix_ns >= 0) return FormatUtc(static_cast<uint64_t>(*time.unix_ns));
+  if (!time.text.empty()) return time.text;
+  return time.uptime_s ? fmt::format("{:.3f} s after boot", *time.uptime_s) : "time unknown";
+}
+
+// Saturates: a log may print anything.
+std::string Kilobytes(uint64_t kb) { return FormatBytes(kb > UINT64_MAX / 1024 ? UINT64_MAX : kb * 1024); }
+
+std::string MemoryText(const OomKill& kill) {
+  std::string text;
+  const auto add = [&text](const Number& kb, std::string_view what) {
+    if (kb) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", Kilobytes(*kb), what);
+  };
+  add(kill.anon_rss_kb, "anonymous");
+  add(kill.file_rss_kb, "file");
+  add(kill.shmem_rss_kb, "shared");
+  add(kill.pgtables_kb, "page tables");
+  return text.empty() ? "memory unknown" : text;
+}
+
+std::string LimitText(const OomKill& kill) {
+  if (kill.scope == OomScope::kGlobal) return "the host was out of memory";
+  if (kill.scope == OomScope::kUnknown) return "by whose limit is unknown";
+  std::string text = "limit";
+  if (kill.limit_kb && *kill.limit_kb < kUnlimitedKb) text += " of " + Kilobytes(*kill.limit_kb);
+  if (!kill.oom_memcg.empty()) text += " of " + kill.oom_memcg;
+  return text == "limit" ? "limit of a memory cgroup" : text;
+}
+
+void WriteKill(const Evidence& evidence, const OomKill& kill, bool is_recorded, Page* page) {
+  page->Line(Shortened(fmt::format("  {} (pid {}), {}{}", kill.comm.empty() ? "unknown program" : kill.comm, kill.pid,
+                                   TimeText(kill.time), is_recorded ? ", this process" : ""),
+                       kPageColumns));
+  page->Paragraph(MemoryText(kill), 4);
+  page->Paragraph(fmt::format("{} [{}]", LimitText(kill), evidence.Where(kill.place)), 4);
+}
+
+void WriteState(const Evidence& evidence, const ContainerState& state, Page* page) {
+  std::string text = state.name.empty() ? state.id.substr(0, 12) : state.name;
+  if (text.empty()) text = "container";
+  text += ": " + (state.status.empty() ? std::string("state unknown") : state.status);
+  if (state.exit_code) text += fmt::format(", exit code {}", *state.exit_code);
+  if (!state.reason.empty()) {
+    text += ", " + state.reason;
+  } else if (state.oom_killed) {
+    text += *state.oom_killed ? ", OOMKilled" : ", not OOMKilled";
+  }
+  if (state.restart_count && *state.restart_count > 0) text += fmt::format(", {} restarts", *state.restart_count);
+  if (state.limits.memory_bytes && *state.limits.memory_bytes != kNoLimit)
+    text += ", limit " + FormatBytes(*state.limits.memory_bytes);
+  if (state.previous) text += ", before the last restart";
+  page->Paragraph(fmt::format("{} [{}]", text, evidence.Where(state.place)), 4, "  ");
+}
+
+}  // namespace
+
+void WriteKills(const Report& report, size_t top, Page* page) {
+  if (report.evidence == nullptr) return;
+  const Evidence& evidence = *report.evidence;
+  if (!evidence.kills.empty()) {
+    // The one that the report is about first.
+    std::vector<const OomKill*> kills;
+    for (const OomKill& kill : evidence.kills) kills.push_back(&kill);
+    std::stable_partition(kills.begin(), kills.end(),
+                          [&](const OomKill* kill) { return kill == report.incident.kill; });
+    const size_t shown = top == 0 ? kills.size() : std::min(kills.size(), top);
+    page->Heading(kills.size() == 1 ? "Killed for memory"
+                                    : fmt::format("Killed for memory: {} processes", kills.size()));
+    for (size_t i = 0; i < shown; ++i)
+      WriteKill(evidence, *kills[i], report.recorded && kills[i] == report.incident.kill, page);
+    if (shown < kills.size()) page->Line(fmt::format("  ... {} more, see --top", kills.size() - shown), Style::kFaint);
+  }
+  if (evidence.containers.empty()) return;
+  const size_t shown = top == 0 ? evidence.containers.size() : std::min(evidence.containers.size(), top);
+  page->Heading(evidence.containers.size() == 1 ? "Container" : "Containers");
+  for (size_t i = 0; i < shown; ++i) WriteState(evidence, evidence.containers[i], page);
+  if (shown < evidence.containers.size())
+    page->Line(fmt::format("  ... {} more, see --top", evidence.containers.size() - shown), Style::kFaint);
+}
+
+void WriteEvidenceFiles(const Report& report, Page* page) {
+  if (report.evidence == nullptr || report.evidence->files.empty()) return;
+  constexpr size_t kMostFiles = 12;
+  const std::vector<EvidenceFile>& files = report.evidence->files;
+  if (files.size() == 1 && files[0].losses.empty()) return;
+  page->Heading("Read");
+  for (size_t i = 0; i < std::min(files.size(), kMostFiles); ++i) {
+    page->Paragraph(fmt::format("{}: {}", files[i].name, files[i].what), 4, "  ");
+    for (const std::string& loss : files[i].losses) page->Paragraph(loss, 4, {}, Style::kAlarm);
+  }
+  if (files.size() > kMostFiles)
+    page->Line(fmt::format("  ... {} more files, see --json", files.size() - kMostFiles), Style::kFaint);
+}
+
+}  // namespace memtrace::tools
