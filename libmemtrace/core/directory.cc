@@ -148,8 +148,9 @@ class Tidier {
 
   // Two samples of a program that held little may stand for a megabyte; four hardly do.
   bool SurelyHeldMuch() const {
-    const uint64_t rate = header_.rates[header_.rate_index % format::kRateSlots].bytes;
-    const uint64_t doubt = rate > 1 ? 2 * rate : 0;
+    uint64_t coarsest = 1;
+    for (const format::Rate& rate : header_.rates) coarsest = rate.bytes > coarsest ? rate.bytes : coarsest;
+    const uint64_t doubt = coarsest > 1 ? 2 * coarsest : 0;
     return header_.peak_live_bytes >= kWorthKeepingBytes + doubt;
   }
 

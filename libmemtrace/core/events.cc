@@ -277,10 +277,13 @@ class Stay {
                          thread_->generation == p.generation.load(std::memory_order_relaxed);
     if (!settled) [[unlikely]]
       Settle(charged);
+    if (!idle()) begin_ticks_ = BeginStay(&Scratch(thread_->buffer)->meter);
   }
   ~Stay() {
     if (!idle() && Load(thread_->buffer->deferred_count) != 0) [[unlikely]]
       WorkOff();
+    if (begin_ticks_ != 0) [[unlikely]]
+      EndStay(&Scratch(thread_->buffer)->meter, begin_ticks_);
     std::atomic_signal_fence(std::memory_order_seq_cst);
     thread_->in_memtrace = 0;
     if (thread_->snapshot_wanted != 0) [[unlikely]] {
@@ -331,6 +334,7 @@ class Stay {
   }
 
   ThreadState* thread_;
+  uint64_t begin_ticks_ = 0;  // 0: not measured
 };
 
 bool Defer(uint64_t address, uint64_t size) {

@@ -61,8 +61,8 @@ bool HeldMuch() {
     const int64_t pending = ThreadBufferAt(p.recording, i)->pending_live_bytes;
     if (pending > 0) most += static_cast<uint64_t>(pending);
   }
-  return most >= kWorthKeepingBytes &&
-         (p.options.sample == config::Sample::kExact || MostMapped() >= kWorthKeepingBytes);
+  const bool always_exact = h.rates[0].bytes == kExactRate && h.rates[1].bytes == 0;
+  return most >= kWorthKeepingBytes && (always_exact || MostMapped() >= kWorthKeepingBytes);
 }
 
 }  // namespace memtrace::core

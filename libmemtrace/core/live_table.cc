@@ -275,7 +275,8 @@ bool LiveTable::SplitOne() {
   return copied;
 }
 
-void LiveTable::Thin(const format::Rate* rates, uint32_t index, uint64_t* dropped, int64_t* bytes, int64_t* count_q16) {
+void LiveTable::Thin(const format::Rate* rates, uint32_t index, void (*gone)(uint64_t address), int64_t* bytes,
+                     int64_t* count_q16) {
   const rt::LockHolder splits(&split_lock_);
   if (!splits.held()) return;
   uint64_t random = rt::RandomSeed() | 1;
@@ -298,7 +299,7 @@ void LiveTable::Thin(const format::Rate* rates, uint32_t index, uint64_t* droppe
           Store(bucket->keys[slot], format::LiveKey(block.address, block.rate, block.size), std::memory_order_release);
         } else {
           Store(bucket->keys[slot], uint64_t{0}, std::memory_order_release);
-          *dropped += 1;
+          gone(block.address);
         }
         *bytes += static_cast<int64_t>(now.bytes) - static_cast<int64_t>(old.bytes);
         *count_q16 += static_cast<int64_t>(now.count_q16) - static_cast<int64_t>(old.count_q16);

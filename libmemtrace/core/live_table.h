@@ -84,8 +84,9 @@ class LiveTable {
   // Adds buckets until `entries` fit well. A few at a time, by one thread at a time; others go on.
   void GrowFor(uint64_t entries);
   // Re-weighs every block of a finer rate to rates[index]: a block stays with the probability that it would have
-  // been sampled with now. *bytes and *count_q16: the change of the sums of weights.
-  void Thin(const format::Rate* rates, uint32_t index, uint64_t* dropped, int64_t* bytes, int64_t* count_q16);
+  // been sampled with now; `gone` is called for the others. *bytes and *count_q16: the change of the sums of weights.
+  void Thin(const format::Rate* rates, uint32_t index, void (*gone)(uint64_t address), int64_t* bytes,
+            int64_t* count_q16);
   // Slots that the table could have if the whole rest of the file were given to it.
   uint64_t CapacityLeft() const;
   uint64_t capacity() const;

@@ -131,6 +131,7 @@ int OpenRecording(const char* directory, const Identity& identity, Beginning beg
     return result;
   }
   if (exact && !p.bypassed()) g_filter.Saturate();
+  StartBudget();
   p.live_entries.store(0, std::memory_order_relaxed);
   p.thresholds_taken.store(0, std::memory_order_relaxed);
   p.next_tick_live_bytes.store(0, std::memory_order_relaxed);

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "libmemtrace/config/options.h"
+#include "libmemtrace/core/budget.h"
 #include "libmemtrace/core/filter.h"
 #include "libmemtrace/core/live_table.h"
 #include "libmemtrace/core/recording.h"
@@ -78,6 +79,7 @@ struct Process {
   TimelineSlots timeline;
   std::atomic<uint32_t> thresholds_taken{0};
   std::atomic<bool> snapshot_running{false};
+  Budget budget;
   bool brink = false;
   uint64_t rate_before_brink = 0;
 };

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "libmemtrace/core/budget.h"
 #include "libmemtrace/core/recording.h"
 #include "libmemtrace/core/site_table.h"
 #include "libmemtrace/core/thread_state.h"
@@ -18,6 +19,7 @@ struct ThreadScratch {
   uint32_t index;            // of the buffer
   const ThreadState* state;  // of the owner: gone when it is dead
   bool is_main_thread;
+  StayMeter meter;
   int32_t pending_entries;     // change of the live table's content, not yet in Process::live_entries
   unwind::StackLimits limits;  // of the stack that the thread was on last; valid for any sp within
   SiteIndex sites;

@@ -86,7 +86,7 @@ void WatchBrink(const rt::MemoryUse& use, uint64_t working_set_bytes) {
   } else if (p.brink && percent < kOffBrinkPercent) {
     p.brink = false;
     p.recording.ReadAround(true);
-    if (h.rates[Load(h.rate_index)].reason == static_cast<uint32_t>(format::RateReason::kBrink)) {
+    if (h.rates[Load(h.rate_index)].bytes == kBrinkRate && p.rate_before_brink < kBrinkRate) {
       ChangeRate(p.rate_before_brink, format::RateReason::kBrink);
     }
   }

@@ -148,8 +148,7 @@ std::vector<std::string> BlindSpots(const Report& report) {
     spots.push_back(
         fmt::format("Near the memory limit sampling was made coarser, since {}.", FormatUtc(header.brink_since_ns)));
   }
-  for (uint32_t i = 1; i <= std::min(header.rate_index, format::kRateSlots - 1); ++i) {
-    const format::Rate& rate = header.rates[i];
+  for (const format::Rate& rate : header.rates) {
     if (rate.reason != static_cast<uint32_t>(format::RateReason::kTableFull)) continue;
     spots.push_back(fmt::format("The recording was full at {}: from then on one sample per {}.",
                                 FormatUtc(rate.since_ns), FormatBytes(rate.bytes)));

@@ -93,7 +93,7 @@ SiteTable BuildSites(const Profile& profile) {
   std::vector<Site> merged = MergeByFrames(profile, &table.site_of_node);
   std::vector<LiveEstimate> live(merged.size());
   for (const LiveBlock& block : profile.live) live[table.site_of_node[block.node]].Add(block.size, block.rate_bytes);
-  const uint64_t rate_bytes = profile.header.rates[profile.header.rate_index % format::kRateSlots].bytes;
+  const uint64_t rate_bytes = profile.CoarsestRate();
 
   std::vector<uint32_t> order;
   for (uint32_t i = 0; i < merged.size(); ++i) {

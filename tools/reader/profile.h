@@ -3,6 +3,7 @@
 #ifndef MEMTRACE_TOOLS_READER_PROFILE_H_
 #define MEMTRACE_TOOLS_READER_PROFILE_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -101,6 +102,12 @@ struct Profile {
   std::string BlobOr(format::BlobKind kind, std::string_view fallback) const {
     const std::string* content = FindBlob(kind);
     return content != nullptr ? *content : std::string(fallback);
+  }
+  // Blocks that are missing may have been passed over at this interval. 1: none were.
+  uint64_t CoarsestRate() const {
+    uint64_t coarsest = 1;
+    for (const format::Rate& rate : header.rates) coarsest = std::max(coarsest, rate.bytes);
+    return coarsest;
   }
   bool is_snapshot() const { return header.state == static_cast<uint32_t>(format::State::kSnapshot); }
 };

@@ -73,6 +73,8 @@ Json RecordingJson(const Report& report) {
                {"trigger", report.trigger},
                {"sampling", OrNull(SamplingName(header))},
                {"sample_bytes", CurrentRate(header).bytes},
+               {"coarsest_sample_bytes", report.profile->CoarsestRate()},
+               {"slow_path_s", static_cast<double>(header.slow_path_ns) / 1e9},
                {"attached_late", header.origin == static_cast<uint32_t>(format::Origin::kAttach)},
                {"heap_bytes_before",
                 header.heap_bytes_before == format::kUnknown ? Json() : Json(header.heap_bytes_before)},

@@ -1,8 +1,11 @@
 #include "tools/render/target.h"
 
+#include <fmt/format.h>
+
 #include <string_view>
 
 #include "tools/common/numbers.h"
+#include "tools/common/quantity.h"
 #include "tools/evidence/evidence.h"
 
 namespace memtrace::tools {
@@ -57,6 +60,14 @@ std::string SamplingName(const format::Header& header) {
 
 const format::Rate& CurrentRate(const format::Header& header) {
   return header.rates[header.rate_index % format::kRateSlots];
+}
+
+std::string SamplingText(const Profile& profile) {
+  const uint64_t current = CurrentRate(profile.header).bytes;
+  const uint64_t coarsest = profile.CoarsestRate();
+  const std::string text =
+      current <= 1 ? "every allocation" : fmt::format("one sample per {}", FormatBytes(current));
+  return coarsest <= current ? text : fmt::format("{}, one per {} at times", text, FormatBytes(coarsest));
 }
 
 }  // namespace memtrace::tools

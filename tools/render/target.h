@@ -22,6 +22,8 @@ Target DescribeTarget(const Report& report);
 
 // "exact", "fixed" or "auto"; empty if the header is damaged.
 std::string SamplingName(const format::Header& header);
+// In words, such as "one sample per 8.0 KiB, one per 64.0 KiB at times".
+std::string SamplingText(const Profile& profile);
 const format::Rate& CurrentRate(const format::Header& header);
 
 }  // namespace memtrace::tools

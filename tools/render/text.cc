@@ -30,11 +30,8 @@ void WriteTarget(const Report& report, Page* page) {
   if (!report.recorded) return;
   const Target target = DescribeTarget(report);
   const format::Header& header = report.profile->header;
-  std::string sampling = SamplingName(header) == "exact" && CurrentRate(header).bytes <= 1
-                             ? "every allocation"
-                             : fmt::format("one sample per {}", FormatBytes(CurrentRate(header).bytes));
   page->Paragraph(fmt::format("{} (pid {}), {} after {}, {}", target.exe.empty() ? "unknown program" : target.exe,
-                              header.pid, report.state, FormatSeconds(target.uptime_s), sampling),
+                              header.pid, report.state, FormatSeconds(target.uptime_s), SamplingText(*report.profile)),
                   2);
 }
 

@@ -287,10 +287,12 @@ TEST(LiveTableThinTest, IsUnbiasedAndTellsTheChange) {
     }
     for (const uint32_t rate : {1u, 2u}) {
       const Weights before = WeightsIn(&scratch, kRates);
-      uint64_t dropped = 0;
+      static uint64_t dropped;
+      dropped = 0;
       int64_t bytes = 0;
       int64_t count_q16 = 0;
-      table.Thin(kRates, rate, &dropped, &bytes, &count_q16);
+      table.Thin(
+          kRates, rate, [](uint64_t) { ++dropped; }, &bytes, &count_q16);
       const Weights after = WeightsIn(&scratch, kRates);
       ASSERT_EQ(after.bytes - before.bytes, bytes);
       ASSERT_EQ(after.count_q16 - before.count_q16, count_q16);
@@ -313,10 +315,12 @@ TEST(LiveTableThinTest, LeavesBlocksOfACoarserRateAlone) {
   ASSERT_TRUE(table.Open(scratch.get()));
   LiveBlock block;
   ASSERT_TRUE(table.Insert({0x1000, 100, 1, 1, 3}, &block));
-  uint64_t dropped = 0;
+  static uint64_t dropped;
+  dropped = 0;
   int64_t bytes = 0;
   int64_t count_q16 = 0;
-  table.Thin(kRates, 1, &dropped, &bytes, &count_q16);
+  table.Thin(
+      kRates, 1, [](uint64_t) { ++dropped; }, &bytes, &count_q16);
   EXPECT_EQ(dropped, 0u);
   EXPECT_EQ(bytes, 0);
   ASSERT_TRUE(table.Take(0x1000, &block));
