@@ -14,8 +14,11 @@ using format::kUnknown;
 using format::TimelinePoint;
 
 constexpr uint64_t kTickNs = 250'000'000;
-// Slow paths between two looks at the clock.
+// Near the limit, where a threshold may be next.
+constexpr uint64_t kNearTickNs = 25'000'000;
+// Slow paths between two looks at the clock; where samples are far apart each of them looks.
 constexpr uint64_t kLookMask = 63;
+constexpr uint64_t kFarApart = 4096;
 constexpr uint64_t kLargeBytes = 64 * 1024;
 constexpr uint64_t kTicksPerLimit = 64;
 // In per cent of the limit. Near the limit the kernel reclaims the recording's own pages in a circle instead of
@@ -130,8 +133,10 @@ void CheckTimeline(const format::ThreadBuffer& buffer, uint64_t allocated_bytes)
   Process& p = g_process;
   const uint64_t live = LiveBytes() + static_cast<uint64_t>(buffer.pending_live_bytes);
   const bool grown = static_cast<int64_t>(live - p.next_tick_live_bytes.load(std::memory_order_relaxed)) >= 0;
-  if (!grown && (buffer.slow_path_calls & kLookMask) != 0 && allocated_bytes < kLargeBytes) return;
-  if (Load(p.recording.header().wanted) == static_cast<uint32_t>(format::Wanted::kStop)) {
+  const format::Header& h = p.recording.header();
+  const bool far_apart = h.rates[Load(h.rate_index)].bytes >= kFarApart;
+  if (!grown && !far_apart && (buffer.slow_path_calls & kLookMask) != 0 && allocated_bytes < kLargeBytes) return;
+  if (Load(h.wanted) == static_cast<uint32_t>(format::Wanted::kStop)) {
     StopRecording();
     return;
   }
@@ -142,10 +147,12 @@ void CheckTimeline(const format::ThreadBuffer& buffer, uint64_t allocated_bytes)
   if (due == kUnknown || !p.next_tick_ns.compare_exchange_strong(due, kUnknown, std::memory_order_acquire)) return;
   const rt::MemoryUse use = ReadUse();
   StorePoint(use);
+  uint64_t tick_ns = kTickNs;
   if (use.limit_bytes != kUnknown && use.limit_bytes >= 100) {
     const uint64_t used = use.inactive_file_bytes != kUnknown ? use.WorkingSetBytes() : use.usage_bytes;
     if (used != kUnknown &&
         (use.inactive_file_bytes != kUnknown || use.usage_bytes < use.limit_bytes / 100 * kStatPercent)) {
+      if (used >= use.limit_bytes / 100 * kStatPercent) tick_ns = kNearTickNs;
       WatchBrink(use, used);
       WatchThresholds(used / (use.limit_bytes / 100));
     }
@@ -153,7 +160,7 @@ void CheckTimeline(const format::ThreadBuffer& buffer, uint64_t allocated_bytes)
   } else {
     p.next_tick_live_bytes.store(kUnknown >> 1, std::memory_order_relaxed);
   }
-  p.next_tick_ns.store(now + kTickNs, std::memory_order_release);
+  p.next_tick_ns.store(now + tick_ns, std::memory_order_release);
 }
 
 }  // namespace memtrace::core

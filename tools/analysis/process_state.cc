@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <sstream>
 
 #include "tools/common/quantity.h"
@@ -15,7 +14,9 @@ namespace {
 
 std::string Slurp(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
+  std::ostringstream content;
+  content << file.rdbuf();  // does not throw when a process ends under our eyes, as an iterator would
+  return content.str();
 }
 
 bool SameBoot(const format::Header& header, const std::string& proc) {
