@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include "libmemtrace/core/footprint.h"
 #include "libmemtrace/core/process.h"
 #include "libmemtrace/core/rate.h"
 #include "libmemtrace/core/snapshot.h"
@@ -112,6 +113,7 @@ void StorePoint(const rt::MemoryUse& use) {
   auto* points = reinterpret_cast<TimelinePoint*>(const_cast<uint8_t*>(p.recording.data()) + h.timeline_offset);
   const uint64_t now = rt::NowNanoseconds(rt::Clock::kRealtime);
   Store(h.last_event_ns, now);
+  Store(h.private_bytes, OwnBytes());
   TimelinePoint* point = NextSlot(h, points);
   point->work_bytes = Load(h.work_bytes);
   const LiveSums live = SumLive(p.recording);
