@@ -22,7 +22,7 @@ bool Ready() { return __builtin_expect(g_real.malloc != nullptr, 1) || Begin(); 
 
 // Common to all functions that return a block: `call` is the real one.
 template <typename Call>
-[[gnu::always_inline]] inline void* Allocate(size_t size, const unwind::Registers& caller, Call call) {
+[[gnu::always_inline]] inline void* Allocate(size_t size, Caller caller, Call call) {
   if (__builtin_expect(IsNested(), 0)) {
     void* block = call();
     NoteNestedAllocation(block, size);
@@ -33,8 +33,7 @@ template <typename Call>
     const RealCall real_call;
     block = call();
   }
-  NoteAllocation(block, size, caller);
-  return block;
+  return NoteAllocation(block, size, caller);
 }
 
 void Copy(void* to, const void* from, size_t size) {
@@ -56,7 +55,7 @@ void* LeaveBootstrap(void* old, size_t size) {
 // realloc: a free of the old block and an allocation of the new one. Where the new one has the old address, the block
 // is out of the table for the while, as it would be between free and malloc.
 template <typename Call>
-[[gnu::always_inline]] inline void* Reallocate(void* old, size_t size, const unwind::Registers& caller, Call call) {
+[[gnu::always_inline]] inline void* Reallocate(void* old, size_t size, Caller caller, Call call) {
   if (__builtin_expect(IsBootstrap(old), 0)) return Allocate(size, caller, [=] { return LeaveBootstrap(old, size); });
   if (__builtin_expect(IsNested(), 0)) {
     if (core::t_state.in_real != 0 || old == nullptr) return Allocate(size, caller, call);
@@ -93,13 +92,19 @@ MEMTRACE_EXPORT void* malloc(size_t size) {
   return Allocate(size, MEMTRACE_CALLER(), [=] { return g_real.malloc(size); });
 }
 
+namespace {
+[[gnu::noinline]] void FreeSlowly(void* block) {
+  if (NoteFreeSlowly(block) && Ready()) g_real.free(block);
+}
+}  // namespace
+
 MEMTRACE_EXPORT void free(void* block) {
-  if (NoteFree(block) && Ready()) g_real.free(block);
+  const auto real = g_real.free;
+  if (__builtin_expect(core::g_filter.MayHold(block) || real == nullptr, 0)) return FreeSlowly(block);
+  real(block);
 }
 
-MEMTRACE_EXPORT void cfree(void* block) {
-  if (NoteFree(block) && Ready()) g_real.free(block);
-}
+MEMTRACE_EXPORT void cfree(void* block) { free(block); }
 
 MEMTRACE_EXPORT void* calloc(size_t count, size_t size) {
   size_t bytes = 0;

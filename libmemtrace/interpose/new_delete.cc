@@ -31,8 +31,8 @@ struct Next {
 };
 
 template <typename... Arguments>
-[[gnu::always_inline]] inline void* New(Next<void*(size_t, Arguments...)>* next, const char* name,
-                                        const unwind::Registers& caller, size_t size, Arguments... arguments) {
+[[gnu::always_inline]] inline void* New(Next<void*(size_t, Arguments...)>* next, const char* name, Caller caller,
+                                        size_t size, Arguments... arguments) {
   auto* real = next->Find(name);
   if (real == nullptr) {
     // No C++ runtime in sight: as good as a nothrow new.

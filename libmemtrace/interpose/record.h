@@ -6,14 +6,22 @@
 #include "libmemtrace/core/process.h"
 #include "libmemtrace/core/thread_state.h"
 #include "libmemtrace/interpose/real.h"
+#include "libmemtrace/unwind/arch.h"
 
-// The registers of the interposed function's caller. Requires a frame pointer in the function that uses it.
-#define MEMTRACE_CALLER()                                                                \
-  (memtrace::unwind::Registers{reinterpret_cast<uintptr_t>(__builtin_return_address(0)), \
-                               reinterpret_cast<uintptr_t>(__builtin_dwarf_cfa()),       \
-                               *static_cast<uintptr_t*>(__builtin_frame_address(0))})
+// Whoever called the interposed function that this stands in; which needs a frame pointer.
+#define MEMTRACE_CALLER()                                                                 \
+  (memtrace::interpose::Caller{static_cast<const uintptr_t*>(__builtin_frame_address(0)), \
+                               reinterpret_cast<uintptr_t>(__builtin_dwarf_cfa())})
 
 namespace memtrace::interpose {
+
+// Looked into only when an allocation is recorded. Both architectures keep the caller's frame pointer and the return
+// address where the frame pointer points to.
+struct Caller {
+  const uintptr_t* frame;
+  uintptr_t sp;
+  unwind::Registers registers() const { return {unwind::arch::StripReturnAddress(frame[1]), sp, frame[0]}; }
+};
 
 // Set around the real call: what the allocator allocates for itself while it serves the program is not the program's
 // (jemalloc maps memory under its lock, musl's calloc calls malloc).
@@ -28,11 +36,17 @@ class RealCall {
 // Whether this call was made by the real allocator, or by a signal handler that interrupted memtrace.
 inline bool IsNested() { return (core::t_state.in_real | core::t_state.in_memtrace) != 0; }
 
-// After an allocation that was not nested.
-[[gnu::always_inline]] inline void NoteAllocation(void* block, size_t size, const unwind::Registers& caller) {
+[[gnu::noinline]] inline void* NoteAllocationSlowly(void* block, size_t size, Caller caller) {
+  core::Allocated(block, size, caller.registers());
+  return block;
+}
+
+// After an allocation that was not nested. Returns the block.
+[[gnu::always_inline]] inline void* NoteAllocation(void* block, size_t size, Caller caller) {
   core::ThreadState& thread = core::t_state;
   thread.countdown -= static_cast<int64_t>(size + (size == 0 ? 1 : 0));
-  if (__builtin_expect(thread.countdown <= 0, 0)) core::Allocated(block, size, caller);
+  if (__builtin_expect(thread.countdown <= 0, 0)) return NoteAllocationSlowly(block, size, caller);
+  return block;
 }
 
 // After one that was: recorded later if a signal handler made it.
