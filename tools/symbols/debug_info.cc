@@ -55,13 +55,13 @@ std::string FunctionName(Dwarf_Die* die, const FunctionIndex& unit) {
 }
 
 // Where an inlined function was called, which is the line of the function around it.
-void CallSite(Dwarf_Die* unit, Dwarf_Die* inlined, SourceFrame* frame) {
+void CallSite(Dwarf_Die* unit, Dwarf_Die* skeleton, Dwarf_Die* inlined, SourceFrame* frame) {
   Dwarf_Attribute attribute;
   Dwarf_Word file = 0;
   Dwarf_Word line = 0;
   Dwarf_Files* files = nullptr;
   if (dwarf_formudata(dwarf_attr(inlined, DW_AT_call_file, &attribute), &file) == 0 &&
-      dwarf_getsrcfiles(unit, &files, nullptr) == 0) {
+      (dwarf_getsrcfiles(unit, &files, nullptr) == 0 || dwarf_getsrcfiles(skeleton, &files, nullptr) == 0)) {
     const char* name = dwarf_filesrc(files, file, nullptr, nullptr);
     if (name != nullptr) frame->file = name;
   }
@@ -96,26 +96,40 @@ Dwarf_Die* DebugInfo::FindUnit(Dwarf_Addr address, Dwarf_Addr* bias) {
   return &range->unit;
 }
 
+// With -gsplit-dwarf the program has a skeleton of a unit: addresses and lines, no functions.
+void DebugInfo::FindSplitPart(Dwarf_Die* skeleton, Dwarf_Die* details) {
+  Dwarf_Die split{};
+  uint8_t type = 0;
+  uint64_t id = 0;
+  if (dwarf_cu_info(skeleton->cu, nullptr, &type, nullptr, &split, &id, nullptr, nullptr) != 0 ||
+      type != DW_UT_skeleton) {
+    return;
+  }
+  if (split.cu != nullptr) {
+    *details = split;
+    return;
+  }
+  if (package_ != nullptr) {
+    Dwarf* program = dwarf_cu_getdwarf(skeleton->cu);
+    if (const std::optional<Dwarf_Die> packed = package_->Find(program, skeleton, id)) {
+      *details = *packed;
+      return;
+    }
+  }
+  if (!missing_split_file_.empty()) return;
+  Dwarf_Attribute attribute;
+  const char* name = nullptr;
+  for (const unsigned int which : {DW_AT_dwo_name, DW_AT_GNU_dwo_name}) {
+    if (name == nullptr) name = dwarf_formstring(dwarf_attr(skeleton, which, &attribute));
+  }
+  missing_split_file_ = name != nullptr ? name : "a .dwo file";
+}
+
 DebugInfo::Unit& DebugInfo::Details(Dwarf_Die* unit) {
   const Dwarf_Off offset = dwarf_dieoffset(unit);
   if (const auto found = known_.find(offset); found != known_.end()) return found->second;
   Dwarf_Die details = *unit;
-  Dwarf_Die split{};
-  uint8_t type = 0;
-  // With -gsplit-dwarf the object has a skeleton: addresses and lines, no functions.
-  if (dwarf_cu_info(unit->cu, nullptr, &type, nullptr, &split, nullptr, nullptr, nullptr) == 0 &&
-      type == DW_UT_skeleton) {
-    if (split.cu != nullptr) {
-      details = split;
-    } else if (missing_split_file_.empty()) {
-      Dwarf_Attribute attribute;
-      const char* name = nullptr;
-      for (const unsigned int which : {DW_AT_dwo_name, DW_AT_GNU_dwo_name}) {
-        if (name == nullptr) name = dwarf_formstring(dwarf_attr(unit, which, &attribute));
-      }
-      missing_split_file_ = name != nullptr ? name : "a .dwo file";
-    }
-  }
+  FindSplitPart(unit, &details);
   return known_.emplace(offset, Unit{details, FunctionIndex(&details)}).first->second;
 }
 
@@ -137,7 +151,7 @@ std::vector<SourceFrame> DebugInfo::Resolve(Dwarf_Addr address) {
     frame.inlined = dwarf_tag(&function) == DW_TAG_inlined_subroutine;
     frames.push_back(frame);
     frame = {};
-    if (frames.back().inlined) CallSite(&known.details, &function, &frame);
+    if (frames.back().inlined) CallSite(&known.details, unit, &function, &frame);
   }
   if (frames.empty() && !frame.file.empty()) frames.push_back(frame);
   return frames;

@@ -4,19 +4,24 @@
 
 #include <elfutils/libdwfl.h>
 
+#include <memory>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "tools/symbols/function_index.h"
 #include "tools/symbols/source_frame.h"
+#include "tools/symbols/split_package.h"
 
 namespace memtrace::tools {
 
 class DebugInfo {
  public:
-  // The module must outlive this.
-  explicit DebugInfo(Dwfl_Module* module) : module_(module) {}
+  // The module must outlive this. `package` has the parts of split units that lie in no file of their own; may be
+  // nullptr.
+  DebugInfo(Dwfl_Module* module, std::unique_ptr<SplitPackage> package)
+      : module_(module), package_(std::move(package)) {}
 
   // The functions at an address, innermost first; empty where nothing is known. A function may lack its name.
   std::vector<SourceFrame> Resolve(Dwarf_Addr address);
@@ -40,7 +45,11 @@ class DebugInfo {
   void IndexUnits();
   Unit& Details(Dwarf_Die* unit);
 
+  // Makes the part that is not in the skeleton the unit's details.
+  void FindSplitPart(Dwarf_Die* skeleton, Dwarf_Die* details);
+
   Dwfl_Module* module_;
+  std::unique_ptr<SplitPackage> package_;
   bool units_indexed_ = false;
   std::vector<UnitRange> units_;               // by begin
   std::unordered_map<Dwarf_Off, Unit> known_;  // by offset of the unit

@@ -61,6 +61,7 @@ class ElfFile {
   std::string Fingerprint() const;
   // CRC-32 of the whole content, as .gnu_debuglink has it.
   uint32_t Crc() const;
+  int fd() const { return fd_.get(); }
   // Hands the descriptor over.
   int ReleaseFd() { return fd_.Release(); }
 

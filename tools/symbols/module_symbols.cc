@@ -52,7 +52,12 @@ void ModuleSymbols::Load() {
   if (user_data != nullptr) *user_data = this;
   Dwarf_Addr bias = 0;
   // Also asks for the debug file. Without it there may be symbols still.
-  if (dwfl_module_getdwarf(module_, &bias) != nullptr) debug_info_.emplace(module_);
+  if (dwfl_module_getdwarf(module_, &bias) != nullptr) {
+    const std::string& described = debug_file_ ? debug_file_->path() : path;
+    std::unique_ptr<SplitPackage> package = SplitPackage::Open(path + ".dwp");
+    if (package == nullptr) package = SplitPackage::Open(described + ".dwp");
+    debug_info_.emplace(module_, std::move(package));
+  }
   symbols_.emplace(module_);
 }
 

@@ -8,6 +8,9 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
+#include <utility>
+#include <vector>
 
 #include "tools/symbols/debuginfod.h"
 #include "tools/symbols/elf_file.h"
@@ -47,7 +50,7 @@ class DebugFormatsTest : public testing::Test {
   // A shell command, run in the directory; what it printed.
   std::string Run(const std::string& command) {
     const std::string out = directory_ + "/out";
-    EXPECT_EQ(std::system(("cd " + directory_ + " && (" + command + ") > out").c_str()), 0) << command;
+    EXPECT_EQ(std::system(("cd " + directory_ + " && (" + command + ") > out 2>&1").c_str()), 0) << command;
     std::ifstream file(out);
     std::string text;
     std::getline(file, text);
@@ -95,6 +98,22 @@ class DebugFormatsTest : public testing::Test {
     EXPECT_FALSE(frames[0].inlined);
   }
 
+  // Whatever is in a package, the program's own symbols remain.
+  void DamagePackage() {
+    std::ifstream file(Path("program.dwp"), std::ios::binary);
+    const std::string whole{std::istreambuf_iterator<char>(file), {}};
+    for (size_t at = 0; at < whole.size(); at += 23) {
+      std::string damaged = whole;
+      damaged[at] = static_cast<char>(damaged[at] ^ 0x81);
+      std::ofstream(Path("program.dwp"), std::ios::binary) << damaged;
+      const std::vector<SourceFrame> frames = Resolve();
+      ASSERT_FALSE(frames.empty());
+      EXPECT_NE(frames.back().function, "");
+    }
+    std::filesystem::remove(Path("program.dwp"));
+    ExpectOnlyTheSymbol(Resolve());
+  }
+
   std::string directory_;
   std::string build_id_;
   uint64_t marker_ = 0;
@@ -130,6 +149,22 @@ TEST_F(DebugFormatsTest, AMissingObjectFileIsSaid) {
   EXPECT_EQ(frames[0].line, kInnerLine);  // the skeleton has the lines
   ASSERT_THAT(warnings_, SizeIs(1));
   EXPECT_THAT(warnings_[0], HasSubstr(".dwo"));
+}
+
+TEST_F(DebugFormatsTest, SplitAndPacked) {
+  // Debian 12's dwp ends with SIGSEGV on DWARF 5, llvm-dwp does not end on GCC's.
+  std::vector<std::pair<const char*, const char*>> ways = {{"gcc -gdwarf-4", "dwp"}, {"clang -gdwarf-4", "dwp"}};
+  const bool llvm = std::system("command -v llvm-dwp-14 > /dev/null") == 0;
+  if (llvm) ways.emplace_back("clang -gdwarf-5", "llvm-dwp-14");
+  std::ofstream(Path("other.c")) << "int Other(int y) { return y / 3; }\n";
+  for (const auto& [compiler, packer] : ways) {
+    SCOPED_TRACE(compiler);
+    Build(std::string(compiler) + " -gsplit-dwarf other.c");
+    Run(std::string(packer) + " -e program -o program.dwp && rm *.dwo");
+    ExpectBothFrames(Resolve());
+    DamagePackage();
+  }
+  if (!llvm) GTEST_SKIP() << "packages of DWARF 5: llvm-dwp-14 is not installed";
 }
 
 TEST_F(DebugFormatsTest, SeparateByBuildId) {
