@@ -60,6 +60,35 @@ double ShareOfUsage(const Report& report, const Bytes& part) {
   return usage == 0 ? 0 : static_cast<double>(part.value_or(0)) / static_cast<double>(usage);
 }
 
+// Anonymous memory of the process that is not the native heap. The kernel's figure of the kill is newer than a
+// snapshot's.
+struct OutsideHeap {
+  uint64_t bytes = 0;
+  double share = 0;  // of the usage
+  std::string evidence;
+};
+std::optional<OutsideHeap> MeasureOutsideHeap(const Case& facts) {
+  const MemoryBridge& memory = facts.report.memory;
+  const uint64_t live = facts.report.profile->totals.live_bytes;
+  const OomKill* kill = facts.incident.kill;
+  OutsideHeap outside;
+  if (kill != nullptr && kill->anon_rss_kb && facts.parts.usage.value_or(0) > 0) {
+    outside.bytes = Excess(*kill->anon_rss_kb * 1024, SaturatingAdd(live, memory.allocator_overhead_bytes.value_or(0)));
+    outside.share = facts.parts.Share(outside.bytes);
+    outside.evidence =
+        fmt::format("{}: anonymous memory {}, while the recording's native heap is {}",
+                    facts.evidence()->Where(kill->place), FormatBytes(*kill->anon_rss_kb * 1024), FormatBytes(live));
+  } else if (memory.other_anon_bytes) {
+    outside.bytes = *memory.other_anon_bytes;
+    outside.share = memory.cgroup_bytes ? ShareOfUsage(facts.report, outside.bytes) : 1;
+    outside.evidence = fmt::format("the snapshot: anonymous memory outside of the native heap {}, native heap {}",
+                                   FormatBytes(outside.bytes), FormatBytes(live));
+  } else {
+    return std::nullopt;
+  }
+  return outside;
+}
+
 std::optional<Finding> NativeLeak(const Case& facts) {
   const Report& report = facts.report;
   if (report.suspects.empty() || report.suspects.front().kind != SuspectKind::kGrowing) return std::nullopt;
@@ -96,24 +125,24 @@ std::optional<Finding> NativeLeak(const Case& facts) {
 
 std::optional<Finding> ManagedHeap(const Case& facts) {
   const Report& report = facts.report;
-  const Bytes other = report.memory.other_anon_bytes;
+  const std::optional<OutsideHeap> outside = MeasureOutsideHeap(facts);
   const Runtime* runtime = RuntimeOf(*report.profile);
-  if (runtime == nullptr || !other || *other < 16 * kMiB || *other / 2 <= report.profile->totals.live_bytes)
+  const uint64_t live = report.profile->totals.live_bytes;
+  if (runtime == nullptr || !outside || outside->bytes < 16 * kMiB || outside->bytes / 2 <= live ||
+      outside->share < 0.4)
     return std::nullopt;
-  if (report.memory.cgroup_bytes && ShareOfUsage(report, other) < 0.4) return std::nullopt;
   Finding finding;
   finding.strength = 65;
   finding.confidence = Confidence::kLikely;
   finding.sentence = fmt::format("{} of anonymous memory are not the native heap; {} manages them.",
-                                 FormatBytes(*other), runtime->name);
+                                 FormatBytes(outside->bytes), runtime->name);
   if (facts.ended_at_limit() && facts.limit()) {
-    finding.sentence += fmt::format(" Its heap and {} of native memory do not fit into {} together.",
-                                    FormatBytes(report.profile->totals.live_bytes), FormatBytes(*facts.limit()));
+    finding.sentence += fmt::format(" Its heap and {} of native memory do not fit into {} together.", FormatBytes(live),
+                                    FormatBytes(*facts.limit()));
     finding.recommended_limit = WithRoom(*facts.limit());
     finding.recommended_why = "a quarter above what heap and native memory held together";
   }
-  finding.evidence = {fmt::format("the snapshot: anonymous memory outside of the native heap {}, native heap {}",
-                                  FormatBytes(*other), FormatBytes(report.profile->totals.live_bytes))};
+  finding.evidence = {outside->evidence};
   finding.advice = {
       "Bound the runtime's heap (-Xmx, --max-old-space-size, GOMEMLIMIT) below the container's limit.",
       "What grows inside that heap the runtime's own tools show: jcmd GC.class_histogram, node --heapsnapshot-signal, "
@@ -173,16 +202,16 @@ std::optional<Finding> AllocatorFragmentation(const Case& facts) {
 }
 
 std::optional<Finding> UntrackedAnon(const Case& facts) {
-  const Bytes other = facts.report.memory.other_anon_bytes;
-  if (!other || *other < 16 * kMiB || ShareOfUsage(facts.report, other) < 0.5) return std::nullopt;
+  const std::optional<OutsideHeap> outside = MeasureOutsideHeap(facts);
+  if (!outside || outside->bytes < 16 * kMiB || outside->share < 0.5) return std::nullopt;
   Finding finding;
   finding.strength = 55;
   finding.confidence = Confidence::kLikely;
   finding.sentence = fmt::format(
-      "{} ({} of the usage) are anonymous memory that no malloc handed out: mmap by the program itself or an "
+      "{} ({} of the usage) are anonymous memory that no malloc handed out: mmap by the program itself, stacks, or an "
       "allocator that memtrace does not see.",
-      FormatBytes(*other), FormatShare(ShareOfUsage(facts.report, other)));
-  finding.evidence = {fmt::format("the snapshot: anonymous memory outside of the native heap {}", FormatBytes(*other))};
+      FormatBytes(outside->bytes), FormatShare(outside->share));
+  finding.evidence = {outside->evidence};
   finding.advice = {"pmap -X PID shows the mappings; strace -e mmap -k who makes them."};
   return finding;
 }

@@ -139,6 +139,13 @@ Winner WithRecording(const Case& facts) {
     return Unknown("No leak suspect, but memtrace saw only part of the program's allocations.",
                    "memtrace doctor says what was not seen and why.");
   }
+  if (facts.ended_at_limit()) {
+    return Unknown(
+        fmt::format("What filled the limit does not show: {} of native heap were live, and nothing in it grows.",
+                    FormatBytes(totals.live_bytes)),
+        "A snapshot near the limit tells more: MEMTRACE_SNAPSHOT_AT=50,70,80,90,95. The kernel's log names the kinds "
+        "of memory: dmesg on the host.");
+  }
   return NoLeak(facts);
 }
 
