@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 enum { kKiB = 1 << 10, kMiB = 1 << 20 };
+// Microseconds after each MiB where little is allocated: for the snapshots on the way to the limit, which allocations drive.
+enum { kPause = 20000 };
 
 static void* Filled(size_t size) {
   char* block = malloc(size);
@@ -36,7 +38,7 @@ static void Leak(void) {
     KeepForEver(round);
     Serve(4096);
     Serve(300);
-    if (round % 256 == 0) usleep(1000);
+    if (round % 256 == 0) usleep(5000);
   }
 }
 
@@ -61,7 +63,7 @@ static void MapAnonymous(void) {
     if (data == MAP_FAILED) abort();
     memset(data, 1, kMiB);
     Serve(1000);
-    usleep(2000);
+    usleep(kPause);
   }
 }
 
@@ -175,7 +177,7 @@ static void Threads(void) {
     pthread_t thread;
     Serve(1000);
     if (pthread_create(&thread, &attributes, UseStack, NULL) != 0) pause();
-    usleep(2000);
+    usleep(kPause);
   }
 }
 
