@@ -145,7 +145,7 @@ class Scenes(Version2):
                 log = file.read()
             usage = int(re.search(r"memory: usage (\d+)kB", log)[1]) << 10
             parts = sum(int(re.search(rf"\] {name} (\d+)", log)[1]) for name in ("anon", "file", "kernel", "sock"))
-            self.assertAlmostEqual(parts / usage, 1, delta=0.02, msg=scene)  # counters are flushed in batches
+            self.assertAlmostEqual(parts / usage, 1, delta=0.001, msg=scene)
 
 
 if __name__ == "__main__":

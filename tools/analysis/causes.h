@@ -48,8 +48,9 @@ std::span<const CauseRow> LimitCauses();  // whose limit, or nobody's
 std::span<const CauseRow> PartCauses();   // a kind of memory or another process fills it
 std::span<const CauseRow> HeapCauses();   // what the recording says
 
-// "shmem: 0 B of 64.0 MiB (dmesg:31)" for each kind of memory that is too small to be the cause.
-std::vector<std::string> RuledOutParts(const Case& facts);
+// Whether the kinds of memory sum up to the usage, and "ruled out, shmem: ..." for each that is too small to be the
+// cause.
+std::vector<std::string> BudgetLines(const Case& facts);
 
 // Room for what was held and a quarter more, in whole MiB.
 uint64_t WithRoom(uint64_t bytes);

@@ -47,15 +47,21 @@ Report ReportWithoutRecording() {
   return report;
 }
 
-void FillBridge(const Composition& parts, Report* report) {
+// The kernel's own account of the kill, where no snapshot tells more.
+void FillBridge(const Incident& incident, Report* report) {
+  const Composition& parts = incident.parts;
   MemoryBridge& memory = report->memory;
+  if (!parts.anon || !parts.usage || memory.HasFiles()) return;
   memory.cgroup_bytes = parts.usage;
   memory.anon_bytes = parts.anon;
   memory.file_bytes = parts.file;
   memory.shmem_bytes = parts.shmem;
   memory.kernel_bytes = parts.kernel;
   memory.sock_bytes = parts.sock;
-  if (parts.limit && parts.usage) memory.headroom_bytes = Excess(*parts.limit, *parts.usage);
+  memory.headroom_bytes = parts.limit ? Bytes(Excess(*parts.limit, *parts.usage)) : std::nullopt;
+  if (parts.at_kill) report->memory_moment = MemoryMoment{0, std::nullopt, true};
+  if (!report->recorded || incident.kill == nullptr || !incident.kill->anon_rss_kb) return;
+  memory.other_processes_bytes = Excess(*parts.anon, *incident.kill->anon_rss_kb * 1024);
 }
 
 }  // namespace
@@ -87,7 +93,7 @@ void JoinEvidence(std::unique_ptr<Evidence> evidence, std::vector<Report>* repor
   for (Report& report : *reports) {
     report.evidence = shared;
     FillCgroup(report.incident, &report);
-    if (!report.recorded) FillBridge(report.incident.parts, &report);
+    FillBridge(report.incident, &report);
     report.verdict = Decide(report);
   }
   std::stable_sort(reports->begin(), reports->end(), [](const Report& a, const Report& b) {

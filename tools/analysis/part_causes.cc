@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
 
 #include "tools/analysis/causes.h"
@@ -221,9 +222,14 @@ constexpr CauseRow kRows[] = {
 
 std::span<const CauseRow> PartCauses() { return kRows; }
 
-std::vector<std::string> RuledOutParts(const Case& facts) {
+std::vector<std::string> BudgetLines(const Case& facts) {
   std::vector<std::string> lines;
   if (facts.parts.usage.value_or(0) == 0) return lines;
+  if (const std::optional<double> gap = facts.parts.Unexplained()) {
+    lines.push_back(
+        fmt::format("the budget {}: anonymous, file, shared, kernel and socket memory are {:.1f} % of the usage ({})",
+                    std::abs(*gap) < 0.01 ? "closes" : "does not close", 100 * (1 - *gap), facts.parts.where));
+  }
   constexpr double kNegligible = 0.15;
   for (const Part& part : kParts) {
     const Bytes& bytes = facts.parts.*part.bytes;

@@ -33,10 +33,11 @@ struct StateMark {
   std::string file;
 };
 
-// A snapshot that says where the memory was, for a process that is no more.
+// When the memory was where the report says, for a process that is no more: at a snapshot, or at the kill.
 struct MemoryMoment {
-  double before_end_s;
+  double before_end_s = 0;
   std::optional<uint32_t> percent;  // of the limit, if reaching that took the snapshot
+  bool at_kill = false;             // as the kernel logged it
 };
 
 struct Verdict {

@@ -221,7 +221,7 @@ Verdict Decide(const Report& report) {
   verdict.evidence = report.incident.signs;
   for (std::string& line : finding.evidence) verdict.evidence.push_back(std::move(line));
   if (facts.ended_at_limit()) {
-    for (std::string& line : RuledOutParts(facts)) verdict.evidence.push_back(std::move(line));
+    for (std::string& line : BudgetLines(facts)) verdict.evidence.push_back(std::move(line));
   }
   verdict.time_to_limit_s = finding.time_to_limit_s;
   verdict.advice = std::move(finding.advice);

@@ -50,15 +50,19 @@ constexpr BridgeRow kBridge[] = {
     {"kernel", &MemoryBridge::kernel_bytes},
     {"sockets", &MemoryBridge::sock_bytes},
 };
-// Without a recording.
-constexpr BridgeRow kOutsideBridge[] = {
-    {"anonymous memory", &MemoryBridge::anon_bytes}, {"page cache", &MemoryBridge::file_bytes},
-    {"shared memory", &MemoryBridge::shmem_bytes},   {"kernel", &MemoryBridge::kernel_bytes},
+// Without a snapshot the process's anonymous memory cannot be divided.
+constexpr BridgeRow kUndividedBridge[] = {
+    {"native heap, live", &MemoryBridge::native_live_bytes},
+    {"anonymous memory, with it", &MemoryBridge::anon_bytes},
+    {"page cache", &MemoryBridge::file_bytes},
+    {"shared memory", &MemoryBridge::shmem_bytes},
+    {"kernel", &MemoryBridge::kernel_bytes},
     {"sockets", &MemoryBridge::sock_bytes},
 };
 
 std::string BridgeHeading(const Report& report) {
   if (!report.memory_moment) return "Where the memory is";
+  if (report.memory_moment->at_kill) return "Where the memory was at the kill";
   std::string text = fmt::format("Where the memory was at the snapshot {} before the end",
                                  FormatSeconds(report.memory_moment->before_end_s));
   if (report.memory_moment->percent) text += fmt::format(" ({} %)", *report.memory_moment->percent);
@@ -70,7 +74,8 @@ void WriteBridge(const Report& report, Page* page) {
   page->Heading(BridgeHeading(report));
   std::string unknown;
   const uint64_t whole = report.memory.cgroup_bytes.value_or(0);
-  for (const BridgeRow& row : report.recorded ? std::span<const BridgeRow>(kBridge) : kOutsideBridge) {
+  const bool divided = report.memory.other_anon_bytes || !report.memory.anon_bytes;
+  for (const BridgeRow& row : divided ? std::span<const BridgeRow>(kBridge) : kUndividedBridge) {
     const Bytes& bytes = report.memory.*row.bytes;
     if (!bytes) {
       unknown += fmt::format("{}{}", unknown.empty() ? "" : ", ", row.label);
@@ -167,10 +172,10 @@ void WriteText(std::span<const Report> reports, const TextOptions& options, std:
   WriteTarget(report, &page);
   WriteBridge(report, &page);
   WriteKills(report, options.top, &page);
-  WriteEvidence(report, &page);
   WriteDifference(report, options.top, &page);
   WriteSuspects(report, options.top, &page);
-  if (report.recorded) WriteSites(report, options.top, &page);
+  WriteSites(report, options.top, &page);
+  WriteEvidence(report, &page);
   WriteLosses(report, &page);
   WriteEvidenceFiles(report, &page);
   WriteOthers(reports.subspan(1), &page);
