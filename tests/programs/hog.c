@@ -62,7 +62,7 @@ static void MapAnonymous(void) {
     char* data = mmap(NULL, kMiB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (data == MAP_FAILED) abort();
     memset(data, 1, kMiB);
-    Serve(1000);
+    Serve(100 * kKiB);
     usleep(kPause);
   }
 }
@@ -175,7 +175,7 @@ static void Threads(void) {
   pthread_attr_setstacksize(&attributes, kMiB);
   for (;;) {
     pthread_t thread;
-    Serve(1000);
+    Serve(100 * kKiB);
     if (pthread_create(&thread, &attributes, UseStack, NULL) != 0) pause();
     usleep(kPause);
   }
