@@ -45,7 +45,7 @@ for kind in @KINDS@; do
   limited $kind
   place=/data
   [ $kind = write ] && place=/dev/shm
-  scene $kind $kind timeout -s KILL 40 /usr/bin/hog $kind $place
+  scene $kind $kind timeout -s KILL 120 /usr/bin/hog $kind $place
   collect $kind
   for pid in $(cat $kind/cgroup.procs); do kill -9 $pid; done
   rm -f /dev/shm/*
@@ -84,7 +84,7 @@ class Version2(harness.Case):
             raise unittest.SkipTest(str(reason)) from None
         cls.out = tempfile.mkdtemp(prefix="memtrace-vm-out-")
         cls.addClassCleanup(shutil.rmtree, cls.out, True)
-        machine.run(cls.out, timeout=300)
+        machine.run(cls.out, timeout=900)
         with open(os.path.join(cls.out, "script.out")) as file:
             cls.console = file.read()
 
