@@ -144,7 +144,12 @@ void WatchForForks() {
   const uint64_t page = rt::PageBytes();
   void* memory = rt::MapAnonymous(page);
   if (memory == nullptr) return;
-  if (rt::IsError(Syscall(__NR_madvise, Address(memory), static_cast<long>(page), kWipeOnFork))) {
+  // qemu-user says yes to every advice and follows none.
+  constexpr int kNoSuchAdvice = 1 << 20;
+  const auto is_taken = [memory, page](int advice) {
+    return !rt::IsError(Syscall(__NR_madvise, Address(memory), static_cast<long>(page), advice));
+  };
+  if (is_taken(kNoSuchAdvice) || !is_taken(kWipeOnFork)) {
     rt::Unmap(memory, page);
     return;
   }
