@@ -53,6 +53,7 @@ class World:
 
     records = EXACT
     needs_root = False
+    smallest_stack = 16384  # PTHREAD_STACK_MIN
     env = {}
     # Behaviour (as in worlds_test.py): why it cannot be had here, or (how much is recorded, why).
     cannot = {}
@@ -274,6 +275,8 @@ class SmallDirectory(World):
 class Emulated(World):
     """Programs and library for arm64, run by qemu-user."""
 
+    smallest_stack = 131072
+
     def prepare(self):
         self.root = os.path.join(CHROOTS, "arm64")
         self.build = os.path.join(ROOT, "build", "arm64")
@@ -327,7 +330,6 @@ RELEASES = [
     Chroot("trixie", "Debian 13, glibc 2.41"), Chroot("sid", "Debian sid"),
 ]
 NO_EXEC = "qemu-user does not follow exec"
-NO_SIGNALS = "qemu-user starts handlers late"
 EMULATED = [
     Emulated("arm64", "arm64 (qemu-user)", cannot={
         "spawn": NO_EXEC, "exec_over_itself": NO_EXEC, "static_helper": NO_EXEC,

@@ -270,8 +270,8 @@ class Behaviours(harness.Case):
         self.finish_busy(process)
 
     def test_tight_stacks(self):
-        """SIGUSR2 on stacks of 16 KiB and alternate stacks of 8 KiB"""
-        for kind, size in (("thread", 16384), ("alternate", 8192)):
+        """SIGUSR2 on the smallest stacks of threads and alternate stacks of 8 KiB"""
+        for kind, size in (("thread", self.world.smallest_stack), ("alternate", 8192)):
             with self.subTest(kind=kind):
                 process = self.start(self.program("tight_stack"), kind, size)
                 self.await_line(process)
