@@ -40,16 +40,18 @@ Descriptor ContainerRoot::OpenDirectory(const std::string& path) const { return 
 
 Descriptor ContainerRoot::OpenFile(const std::string& path) const {
   // First without opening: only what then is a regular file is opened, and that through the same hold of it.
-  const Descriptor found = Open(path, O_PATH);
-  if (!found.ok()) return Descriptor();
+  return OpenHeld(Open(path, O_PATH));
+}
+
+Descriptor OpenHeld(const Descriptor& held) {
   struct stat status {};
-  if (fstat(found.get(), &status) != 0) return Descriptor();
+  if (!held.ok() || fstat(held.get(), &status) != 0) return Descriptor();
   if (!S_ISREG(status.st_mode)) {
     errno = EPERM;
     return Descriptor();
   }
-  const std::string held = "/proc/self/fd/" + std::to_string(found.get());
-  return Descriptor(open(held.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  const std::string path = "/proc/self/fd/" + std::to_string(held.get());
+  return Descriptor(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
 }
 
 int CopyFile(const Descriptor& from, const std::string& to, uint64_t most_bytes) {

@@ -44,6 +44,9 @@ class ContainerRoot {
   Descriptor root_;
 };
 
+// Opens for reading what an O_PATH descriptor holds, if that is a regular file.
+Descriptor OpenHeld(const Descriptor& held);
+
 // Copies at most `most_bytes` of a regular file to a new file `to` (mode 0600, never through a link, never over another
 // file). Returns 0 or an error number; EFBIG: there was more.
 int CopyFile(const Descriptor& from, const std::string& to, uint64_t most_bytes);

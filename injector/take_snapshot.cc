@@ -6,12 +6,14 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <memory>
 #include <optional>
 #include <vector>
 
+#include "injector/container_root.h"
 #include "libmemtrace/core/snapshot_writer.h"
 #include "libmemtrace/format/recording.h"
 #include "libmemtrace/rt/cgroup.h"
@@ -22,8 +24,8 @@ namespace {
 // A recording mapped for reading. The process may still be writing it.
 class MappedRecording {
  public:
-  static std::unique_ptr<MappedRecording> Open(const std::string& path) {
-    const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  static std::unique_ptr<MappedRecording> Open(const Descriptor& file) {
+    const int fd = file.get();
     if (fd < 0) return nullptr;
     format::Header header{};
     struct stat status {};
@@ -38,7 +40,6 @@ class MappedRecording {
     // All that it may become: it grows while we read. The writer looks at no chunk that is not there yet.
     const uint64_t bytes = header.front_bytes + uint64_t{header.max_chunks} * format::kChunkBytes;
     void* data = valid ? mmap(nullptr, bytes, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
-    close(fd);
     if (data == MAP_FAILED) return nullptr;
     return std::unique_ptr<MappedRecording>(new MappedRecording(data, bytes));
   }
@@ -81,19 +82,41 @@ std::optional<std::vector<SharedMapping>> SharedMappings(const std::string& proc
   return mappings;
 }
 
-bool IsSameFile(const std::string& one, const std::string& other) {
-  struct stat first {};
-  struct stat second {};
-  return stat(one.c_str(), &first) == 0 && stat(other.c_str(), &second) == 0 && first.st_dev == second.st_dev &&
-         first.st_ino == second.st_ino;
+// The recording and its directory, each held open: wherever their paths may lead a moment later, these are the ones.
+struct Place {
+  Descriptor file;
+  Descriptor directory;
+  std::string shown;  // the directory as seen from here
+};
+
+bool IsSameFile(const struct stat& one, const struct stat& other) {
+  return one.st_dev == other.st_dev && one.st_ino == other.st_ino;
 }
 
-// The process's own path if it names the same file here, else the one through /proc/PID/root.
-std::string PathFromHere(const std::string& proc, const SharedMapping& mapping) {
-  const std::string through_root = proc + "/root" + mapping.path;
-  const bool here =
-      IsSameFile(mapping.path, through_root) || IsSameFile(mapping.path, proc + "/map_files/" + mapping.range);
-  return here ? mapping.path : through_root;
+std::string DirectoryOf(const std::string& path) { return path.substr(0, path.rfind('/')); }
+
+// A mapped file by its path: as the process sees it, or, of a process in a chroot, as we do. Shown as we see it if that
+// is the same file.
+std::optional<Place> Find(pid_t pid, const SharedMapping& mapping) {
+  const std::string proc = "/proc/" + std::to_string(pid);
+  struct stat mapped {};
+  const bool known = stat((proc + "/map_files/" + mapping.range).c_str(), &mapped) == 0;
+  std::optional<Place> place;
+  for (const std::string& root : {proc + "/root", std::string("/")}) {
+    const ContainerRoot tree(root);
+    Descriptor file = tree.OpenFile(mapping.path);
+    struct stat status {};
+    if (!file.ok() || fstat(file.get(), &status) != 0) continue;
+    const bool is_host = root == "/";
+    if (!known && is_host && !place) continue;  // some file of that name
+    if (known && !IsSameFile(status, mapped)) continue;
+    if (!known) mapped = status;
+    if (is_host && place && !IsSameFile(status, mapped)) continue;
+    const std::string directory = DirectoryOf(mapping.path);
+    place = Place{std::move(file), tree.OpenDirectory(directory.empty() ? "/" : directory),
+                  (is_host ? "" : root) + directory};
+  }
+  return place;
 }
 
 SnapshotOutcome Failed(std::string message) { return {false, "", std::move(message)}; }
@@ -102,33 +125,39 @@ SnapshotOutcome Failed(std::string message) { return {false, "", std::move(messa
 
 SnapshotOutcome TakeSnapshotOf(const SnapshotOrder& order) {
   const std::string proc = "/proc/" + order.pid;
+  const pid_t pid = static_cast<pid_t>(strtol(order.pid.c_str(), nullptr, 10));
   if (access(proc.c_str(), F_OK) != 0) return Failed("there is no process " + order.pid);
   const auto mappings = SharedMappings(proc);
-  if (!mappings || access((proc + "/root").c_str(), F_OK) != 0) {
+  const ContainerRoot root = ContainerRoot::OfProcess(pid);
+  if (!mappings || !root.ok()) {
     return Failed("process " + order.pid + " may not be read: " + strerror(errno) +
                   "; run as the same user or as root (in a container: with CAP_SYS_PTRACE)");
   }
   for (const SharedMapping& mapping : *mappings) {
-    const std::string& path = mapping.path;
-    const std::string visible = PathFromHere(proc, mapping);
-    const auto recording = MappedRecording::Open(visible);
+    const std::optional<Place> found = Find(pid, mapping);
+    const auto recording = found ? MappedRecording::Open(found->file) : nullptr;
     if (recording == nullptr) continue;
-    std::string stem = order.directory.empty() ? visible : order.directory + path.substr(path.rfind('/'));
+    const bool beside = order.directory.empty();
+    const Descriptor elsewhere(beside ? -1 : open(order.directory.c_str(), O_PATH | O_CLOEXEC));
+    const std::string place = "/proc/self/fd/" + std::to_string(beside ? found->directory.get() : elsewhere.get());
+    std::string stem = place + mapping.path.substr(mapping.path.rfind('/'));
     stem.resize(stem.size() - core::kRecordingEnding.size);
     rt::Cgroup cgroup;
     rt::FindCgroup(proc.c_str(), "", &cgroup);
+    const Descriptor names = root.OpenFile("/tmp/perf-" + std::to_string(recording->header().pid) + ".map");
     std::vector<uint8_t> workspace(core::kSnapshotWorkspaceBytes);
     rt::TextBuffer<1024> written;
     const int result = core::WriteSnapshot(
         {recording->data(), recording->bytes(), proc.c_str(), &cgroup, rt::Text(stem.data(), stem.size()),
-         recording->header().snapshots_taken + 1, format::Trigger::kRequest, 0, workspace.data()},
+         recording->header().snapshots_taken + 1, format::Trigger::kRequest, 0, workspace.data(), names.get()},
         &written);
-    if (result != 0) return Failed("cannot write " + stem + ".NNNN.snap: " + strerror(-result));
-    return {true, written.c_str(), ""};
+    const std::string shown = (beside ? found->shown : order.directory) + std::string(written.c_str()).substr(place.size());
+    if (result != 0) return Failed("cannot write " + Printable(shown, 1024) + ": " + strerror(-result));
+    return {true, shown, ""};
   }
   return Failed("process " + order.pid +
-                " is not recorded: it has no recording mapped. Start it with `memtrace run` or with " +
-                "LD_PRELOAD set to the path that `memtrace lib` prints");
+                " is not recorded: it has no recording mapped. Begin with `memtrace attach " + order.pid +
+                "`, or start it with `memtrace run`");
 }
 
 }  // namespace memtrace::injector

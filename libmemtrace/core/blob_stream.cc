@@ -31,13 +31,18 @@ void BlobStream::AddFile(format::BlobKind kind, rt::Text name, const char* path,
                          uint64_t most_bytes) {
   const int fd = rt::Open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);  // a FIFO would keep us for ever
   if (fd < 0) return;
+  AddOpenFile(kind, name, fd, buffer, capacity, most_bytes);
+  rt::Close(fd);
+}
+
+void BlobStream::AddOpenFile(format::BlobKind kind, rt::Text name, int fd, char* buffer, uint64_t capacity,
+                             uint64_t most_bytes) {
   for (uint64_t added = 0; added < most_bytes; added += capacity) {
     const long size = rt::ReadAll(fd, buffer, capacity);
     if (size <= 0) break;
     Add(kind, name, rt::Text(buffer, static_cast<size_t>(size)));
     if (static_cast<uint64_t>(size) < capacity) break;
   }
-  rt::Close(fd);
 }
 
 void BlobStream::Finish() {

@@ -24,6 +24,7 @@ class BlobStream {
   // read, is empty or a link.
   void AddFile(format::BlobKind kind, rt::Text name, const char* path, char* buffer, uint64_t capacity,
                uint64_t most_bytes = ~uint64_t{0});
+  void AddOpenFile(format::BlobKind kind, rt::Text name, int fd, char* buffer, uint64_t capacity, uint64_t most_bytes);
   // A part of a stream that exists already.
   void AddRaw(const void* data, uint64_t size) { Append(data, size); }
   // Flushes what is left, padded with zeroes.

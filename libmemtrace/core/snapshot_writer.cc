@@ -28,14 +28,28 @@ class Writer {
   Writer(const SnapshotRequest& request, int fd)
       : request_(request),
         source_(*reinterpret_cast<const format::Header*>(request.recording)),
-        directory_(reinterpret_cast<const uint32_t*>(request.recording + source_.directory_offset)),
+        directory_offset_(Load(source_.directory_offset)),
+        source_front_bytes_(Load(source_.front_bytes)),
+        max_chunks_(Load(source_.max_chunks)),
+        directory_(reinterpret_cast<const uint32_t*>(request.recording + directory_offset_)),
         fd_(fd) {
-    const uint64_t entries = source_.max_chunks + uint64_t{kExtraChunks} + ChunksNow();
+    const uint64_t entries = max_chunks_ + uint64_t{kExtraChunks} + ChunksNow();
     front_bytes_ =
-        (source_.directory_offset + entries * sizeof(uint32_t) + kChunkBytes - 1) / kChunkBytes * kChunkBytes;
+        (directory_offset_ + entries * sizeof(uint32_t) + kChunkBytes - 1) / kChunkBytes * kChunkBytes;
+  }
+
+  // From outside the file is not trusted, and may be changed at any moment: what places are computed from is read once,
+  // above, and holds here.
+  bool IsSound() const {
+    return directory_offset_ >= sizeof(format::Header) && directory_offset_ % sizeof(uint64_t) == 0 &&
+           max_chunks_ <= format::kMaxChunks && source_front_bytes_ <= request_.recording_bytes &&
+           directory_offset_ <= source_front_bytes_ &&
+           max_chunks_ <= (source_front_bytes_ - directory_offset_) / sizeof(uint32_t) &&
+           front_bytes_ <= uint64_t{8} << 20;
   }
 
   bool Write() {
+    if (!IsSound()) return false;
     front_ = rt::MapAnonymous(front_bytes_);
     if (front_ == nullptr || Syscall(__NR_lseek, fd_, static_cast<long>(front_bytes_), 0) < 0) return false;
     const bool ok = WriteBlobs() && WriteChunks() && WriteFront();
@@ -47,19 +61,22 @@ class Writer {
   static constexpr uint32_t kExtraChunks = 1024;  // blobs of this moment: 64 MiB
   static constexpr uint32_t kDropChunks = 32;     // 2 MiB
 
-  uint32_t ChunksNow() const { return Load(source_.chunk_count, std::memory_order_acquire); }
+  uint32_t ChunksNow() const {
+    const uint32_t count = Load(source_.chunk_count, std::memory_order_acquire);
+    return count < max_chunks_ ? count : max_chunks_;
+  }
   uint32_t* entries() const {
-    return reinterpret_cast<uint32_t*>(static_cast<uint8_t*>(front_) + source_.directory_offset);
+    return reinterpret_cast<uint32_t*>(static_cast<uint8_t*>(front_) + directory_offset_);
   }
   const uint8_t* ChunkData(uint32_t chunk) const {
-    return request_.recording + source_.front_bytes + uint64_t{chunk} * kChunkBytes;
+    return request_.recording + source_front_bytes_ + uint64_t{chunk} * kChunkBytes;
   }
   bool Mapped(uint32_t chunk) const {
-    return source_.front_bytes + (uint64_t{chunk} + 1) * kChunkBytes <= request_.recording_bytes;
+    return source_front_bytes_ + (uint64_t{chunk} + 1) * kChunkBytes <= request_.recording_bytes;
   }
 
   bool Put(ChunkKind kind, uint32_t ordinal, const uint8_t* data) {
-    if (chunks_ >= (front_bytes_ - source_.directory_offset) / sizeof(uint32_t)) return false;
+    if (chunks_ >= (front_bytes_ - directory_offset_) / sizeof(uint32_t)) return false;
     entries()[chunks_++] = format::ChunkEntry(kind, ordinal);
     // Where pages were reclaimed: one read instead of one for each page.
     Syscall(__NR_madvise, Address(data), kChunkBytes, MADV_WILLNEED);
@@ -96,7 +113,7 @@ class Writer {
   // referred to.
   bool WriteChunks() {
     const uint32_t copy_ordinals =
-        source_.max_chunks;  // out of the way of the second copy's, and below the snapshot's max_chunks
+        max_chunks_;  // out of the way of the second copy's, and below the snapshot's max_chunks
     return Copy(ChunkKind::kOverflow, copy_ordinals) && Copy(ChunkKind::kLive) && Copy(ChunkKind::kOverflow) &&
            Copy(ChunkKind::kThread) && Copy(ChunkKind::kColumn) && Copy(ChunkKind::kSite) && Copy(ChunkKind::kNode) &&
            Copy(ChunkKind::kModule);
@@ -127,9 +144,8 @@ class Writer {
   void AddPerfMap(BlobStream* stream, char* buffer) const {
     constexpr uint64_t kMostBytes = 8 << 20;
     if (rt::SoftLimit(rt::Limit::kFileSize) != ~uint64_t{0}) return;  // room was counted without it
-    rt::TextBuffer<256> path;
-    path.Add(request_.proc_directory).Add("/root/tmp/perf-").AddUint(source_.pid).Add(".map");
-    stream->AddFile(format::BlobKind::kProcFile, "perf.map", path.c_str(), buffer, kChunkBytes, kMostBytes);
+    if (request_.perf_map < 0) return;
+    stream->AddOpenFile(format::BlobKind::kProcFile, "perf.map", request_.perf_map, buffer, kChunkBytes, kMostBytes);
   }
 
   void CopyKnownBlobs(uint64_t bytes, BlobStream* stream) {
@@ -155,10 +171,10 @@ class Writer {
   bool WriteFront() {
     const auto* from = reinterpret_cast<const uint64_t*>(request_.recording);  // word by word: none is torn
     auto* to = static_cast<uint64_t*>(front_);
-    for (uint64_t i = 0; i < source_.directory_offset / sizeof(uint64_t); ++i) to[i] = Load(from[i]);
+    for (uint64_t i = 0; i < directory_offset_ / sizeof(uint64_t); ++i) to[i] = Load(from[i]);
     auto* h = static_cast<format::Header*>(front_);
     h->front_bytes = front_bytes_;
-    h->max_chunks = static_cast<uint32_t>((front_bytes_ - source_.directory_offset) / sizeof(uint32_t));
+    h->max_chunks = static_cast<uint32_t>((front_bytes_ - directory_offset_) / sizeof(uint32_t));
     h->chunk_count = chunks_;
     h->blob_bytes = blob_bytes_;
     h->state = static_cast<uint32_t>(format::State::kSnapshot);
@@ -171,6 +187,9 @@ class Writer {
 
   const SnapshotRequest& request_;
   const format::Header& source_;
+  const uint64_t directory_offset_;
+  const uint64_t source_front_bytes_;
+  const uint32_t max_chunks_;
   const uint32_t* directory_;
   int fd_;
   uint64_t front_bytes_;

@@ -24,6 +24,8 @@ struct SnapshotRequest {
   uint32_t trigger_percent;
   // Memory for the work, at least kSnapshotWorkspaceBytes; the stack may be small.
   uint8_t* workspace;
+  // Descriptor of the file in which the process names the code that it makes at run time; -1: none.
+  int perf_map = -1;
 };
 inline constexpr rt::Text kRecordingEnding = ".rec";
 inline constexpr rt::Text kSnapshotEnding = ".snap";

@@ -20,6 +20,7 @@ using Tail = std::optional<std::vector<std::string>>;
 void AddRun(CLI::App* app, const Tail* tail, Action* action);
 void AddAttach(CLI::App* app, Action* action);
 void AddDetach(CLI::App* app, Action* action);
+void AddCollect(CLI::App* app, Action* action);
 void AddCheck(CLI::App* app, Action* action);
 void AddDoctor(CLI::App* app, Action* action);
 void AddLib(CLI::App* app, Action* action);

@@ -32,6 +32,7 @@ int Main(int argc, char** argv) {
   AddRun(&app, &tail, &action);
   AddAttach(&app, &action);
   AddDetach(&app, &action);
+  AddCollect(&app, &action);
   AddCheck(&app, &action);
   AddDoctor(&app, &action);
   AddLib(&app, &action);

@@ -1,30 +1,47 @@
 #include <cstdio>
 #include <memory>
 
+#include "injector/monitor/target.h"
 #include "injector/take_snapshot.h"
 #include "tools/memtrace/commands.h"
 
 namespace memtrace::commands {
+namespace {
+
+int Snapshot(const std::string& name, injector::SnapshotOrder order) {
+  const injector::MonitorTarget target = injector::FindTarget(name);
+  // A process that is in no memory cgroup has recordings all the same.
+  const bool is_process = target.kind == injector::TargetKind::kProcess;
+  if (target.pid == 0 || (!target.message.empty() && !is_process)) {
+    const bool dead = target.message.ends_with("is not running");
+    Say((target.message.empty() ? name + " is a cgroup: name a process or a container" : target.message) +
+        (dead ? "; `memtrace collect " + name + " -o DIR` gets what it has left" : ""));
+    return 1;
+  }
+  order.pid = std::to_string(target.pid);
+  const injector::SnapshotOutcome outcome = injector::TakeSnapshotOf(order);
+  if (!outcome.taken) {
+    Say(outcome.message);
+    return 1;
+  }
+  printf("%s\n", outcome.path.c_str());
+  return 0;
+}
+
+}  // namespace
 
 void AddSnapshot(CLI::App* app, Action* action) {
   CLI::App* snapshot = app->add_subcommand(
       "snapshot", "Take a snapshot of a recorded process from outside, without a signal, and print its path.");
   auto order = std::make_shared<injector::SnapshotOrder>();
-  snapshot->add_option("TARGET", order->pid, "process id")->required()->check(CLI::PositiveNumber);
+  auto name = std::make_shared<std::string>();
+  snapshot->add_option("TARGET", *name, "process id, or name or id of a docker or podman container: its first process")
+      ->required()
+      ->check([](const std::string& text) { return text.empty() || text[0] == '-' ? "give a process or container" : ""; });
   snapshot->add_option("-o,--output", order->directory, "directory for the snapshot (default: beside the recording)")
       ->check(CLI::ExistingDirectory)
       ->option_text("DIR");
-  snapshot->callback([order, action] {
-    *action = [order] {
-      const injector::SnapshotOutcome outcome = injector::TakeSnapshotOf(*order);
-      if (!outcome.taken) {
-        Say(outcome.message);
-        return 1;
-      }
-      printf("%s\n", outcome.path.c_str());
-      return 0;
-    };
-  });
+  snapshot->callback([name, order, action] { *action = [name, order] { return Snapshot(*name, *order); }; });
 }
 
 }  // namespace memtrace::commands

@@ -1,0 +1,273 @@
+#include "injector/collect/collect.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/klog.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <memory>
+
+#include "injector/collect/elf_file.h"
+#include "injector/collect/named_modules.h"
+#include "injector/collect/source.h"
+#include "injector/collect/tar_stream.h"
+#include "injector/container_root.h"
+#include "injector/monitor/target.h"
+#include "injector/process_memory.h"
+#include "injector/take_snapshot.h"
+
+namespace memtrace::injector {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr uint64_t kMostRecordingBytes = uint64_t{16} << 30;  // in all
+constexpr uint64_t kMostBinaryBytes = uint64_t{2} << 30;      // each
+constexpr uint64_t kMostDocumentBytes = 64 << 20;
+constexpr const char* kDefaultDirectory = "/tmp/memtrace";
+
+bool IsRecordingName(const std::string& name) {
+  return (name.ends_with(".rec") || name.ends_with(".snap")) && name[0] != '.' && name.find('/') == std::string::npos;
+}
+
+bool WriteText(const std::string& path, const std::string& text) {
+  const Descriptor file(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  return file.ok() && write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
+}
+
+// The value of a variable in a list of "NAME=VALUE" with any of `ends` behind each.
+std::string Variable(const std::string& list, const std::string& name, const char* ends) {
+  for (size_t at = list.find(name + "="); at != std::string::npos; at = list.find(name + "=", at + 1)) {
+    if (at > 0 && strchr(ends, list[at - 1]) == nullptr && list[at - 1] != '\0') continue;
+    const size_t begin = at + name.size() + 1;
+    const size_t end = list.find_first_of(std::string(ends) + '\0', begin);
+    return list.substr(begin, end == std::string::npos ? end : end - begin);
+  }
+  return "";
+}
+
+class Collection {
+ public:
+  Collection(const CollectOrder& order, CollectOutcome* outcome) : order_(order), outcome_(*outcome) {}
+
+  bool Run() {
+    if (!FindTheTarget() || !MakeDirectories()) return false;
+    Documents();
+    Cgroup();
+    KernelLog();
+    Recordings();
+    Binaries();
+    std::string manifest;
+    for (const std::string& line : outcome_.lines) manifest += line + "\n";
+    WriteText(order_.directory + "/collected.txt", manifest);
+    return true;
+  }
+
+ private:
+  void Note(const std::string& line) { outcome_.lines.push_back(line); }
+  bool Fail(const std::string& message) {
+    outcome_.message = message;
+    return false;
+  }
+  std::string Place(const char* part) const { return order_.directory + "/" + part; }
+
+  bool FindTheTarget() {
+    target_ = FindTarget(order_.target);
+    if (target_.pid > 0 && target_.kind != TargetKind::kCgroup && access(("/proc/" + std::to_string(target_.pid)).c_str(), F_OK) == 0) {
+      container_ = ContainerIdIn(ReadProcFile("/proc/" + std::to_string(target_.pid) + "/cgroup"));
+      if (target_.kind == TargetKind::kContainer) container_ = order_.target;
+    } else if (target_.kind == TargetKind::kContainer) {
+      container_ = order_.target;
+      target_.pid = 0;
+    } else {
+      return Fail(target_.message.empty() ? order_.target + " is a cgroup: name a process or a container" : target_.message);
+    }
+    for (const char* runtime : {"docker", "podman"}) {
+      if (container_.empty() || container_[0] == '-' || !inspect_.empty()) break;
+      if (ReadOutput({runtime, "inspect", "--type=container", "--", container_}, kMostDocumentBytes, &inspect_)) {
+        runtime_ = runtime;
+      } else {
+        inspect_.clear();
+      }
+    }
+    if (target_.pid == 0 && runtime_.empty()) return Fail(target_.message + "; start docker or podman, or name a process");
+    return true;
+  }
+
+  bool MakeDirectories() {
+    std::error_code error;
+    if (fs::exists(order_.directory, error) && !fs::is_empty(order_.directory, error)) {
+      return Fail(order_.directory + " is not an empty directory: name another");
+    }
+    for (const char* part : {"", "recordings", "binaries/.build-id", "evidence/cgroup"}) {
+      fs::create_directories(Place(part), error);
+      if (error) return Fail("cannot make " + Place(part) + ": " + error.message());
+    }
+    chmod(order_.directory.c_str(), 0700);  // recordings hold addresses and command lines
+    return true;
+  }
+
+  void Documents() {
+    if (runtime_.empty()) {
+      Note(container_.empty() ? "inspect, events: the process is in no container"
+                              : "inspect, events: neither docker nor podman knows the container");
+      return;
+    }
+    WriteText(Place("evidence/inspect.json"), inspect_);
+    std::string events;
+    const std::string until = std::to_string(time(nullptr));
+    const bool ok = ReadOutput({runtime_, "events", "--since=0", "--until=" + until, "--filter", "container=" + container_,
+                                "--format={{json .}}"}, kMostDocumentBytes, &events);
+    if (ok) WriteText(Place("evidence/events.jsonl"), events);
+    Note(std::string("inspect: ") + runtime_);
+    Note(ok ? "events: " + runtime_ : "events: " + runtime_ + " gave none");
+  }
+
+  void Cgroup() {
+    const std::string directory = target_.cgroup.directory;
+    DIR* listing = target_.cgroup.version != 0 ? opendir(directory.c_str()) : nullptr;
+    if (listing == nullptr) {
+      Note("cgroup: gone, or not visible from here");
+      return;
+    }
+    int count = 0;
+    while (const dirent* entry = readdir(listing)) {
+      const std::string name = entry->d_name;
+      constexpr const char* kFamilies[] = {"memory.", "pids.", "cgroup."};
+      if (std::none_of(std::begin(kFamilies), std::end(kFamilies), [&](const char* f) { return name.starts_with(f); })) {
+        continue;
+      }
+      const std::string text = ReadProcFile(directory + "/" + name);
+      if (!text.empty() && WriteText(Place("evidence/cgroup/") + name, text)) ++count;
+    }
+    closedir(listing);
+    Note("cgroup: " + std::to_string(count) + " files of " + Printable(directory));
+  }
+
+  void KernelLog() {
+    constexpr int kReadAll = 3, kSize = 10;
+    const int size = klogctl(kSize, nullptr, 0);
+    std::string log(size > 0 ? static_cast<size_t>(size) : 0, '\0');
+    const int got = size > 0 ? klogctl(kReadAll, log.data(), size) : -1;
+    if (got < 0) {
+      Note(std::string("kernel log: ") + strerror(errno) + "; run as root");
+      return;
+    }
+    log.resize(static_cast<size_t>(got));
+    WriteText(Place("evidence/kernel.log"), log);
+    Note("kernel log: " + std::to_string(std::count(log.begin(), log.end(), '\n')) + " lines");
+  }
+
+  // As the program was told, which may be wrong; the default; and what stands in for both where they cannot be written.
+  std::vector<std::string> Directories() const {
+    if (!order_.recordings.empty()) return {order_.recordings};
+    std::vector<std::string> directories = {kDefaultDirectory};
+    std::string set;
+    if (target_.pid > 0) set = Variable(ReadProcFile("/proc/" + std::to_string(target_.pid) + "/environ"), "MEMTRACE_DIR", "");
+    if (set.empty()) set = Variable(inspect_, "MEMTRACE_DIR", "\"");
+    if (set.starts_with('/') && set != kDefaultDirectory) directories.insert(directories.begin(), set);
+    const std::string user = target_.pid > 0 ? StatusField(target_.pid, "Uid:") : "";
+    for (size_t i = 0, count = directories.size(); i < count && !user.empty(); ++i) {
+      directories.push_back(directories[i] + "-" + user);
+    }
+    return directories;
+  }
+
+  void Recordings() {
+    const std::string to = Place("recordings");
+    int count = 0;
+    if (target_.pid > 0) {
+      // Of what still runs a snapshot: its recording changes while it is copied.
+      const SnapshotOutcome snapshot = TakeSnapshotOf({std::to_string(target_.pid), to});
+      if (snapshot.taken) ++count;
+      source_ = SourceOfProcess(target_.pid);
+    } else {
+      source_ = SourceOfContainer(runtime_, container_);
+    }
+    for (const std::string& directory : Directories()) {
+      const int found = source_->CopyFiles(directory, &IsRecordingName, to, kMostRecordingBytes);
+      if (found > 0) Note("recordings: " + std::to_string(found) + " files of " + Printable(directory));
+      count += std::max(found, 0);
+    }
+    if (count == 0) {
+      Note("recordings: none in " + Printable(Directories()[0]) + "; if the program keeps them elsewhere, name the place "
+           "with --recordings");
+    }
+  }
+
+  // Copies one file if it has the build-id that it should have.
+  bool CopyBinary(const std::string& path, const std::string& build_id, const char* ending, ElfFacts* facts) {
+    const std::string directory = Place("binaries/.build-id/") + build_id.substr(0, 2);
+    const std::string to = directory + "/" + build_id.substr(2) + ending;
+    mkdir(directory.c_str(), 0700);
+    if (source_->CopyFile(path, to, kMostBinaryBytes) != 0) {
+      unlink(to.c_str());
+      return false;
+    }
+    const Descriptor copied(open(to.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+    *facts = ReadElfFacts(copied.get());
+    if (facts->build_id == build_id) return true;
+    unlink(to.c_str());
+    return false;
+  }
+
+  void CopyDebugFile(const std::string& path, const std::string& build_id, const std::string& link) {
+    const std::string directory = path.substr(0, path.rfind('/'));
+    std::vector<std::string> places = {"/usr/lib/debug/.build-id/" + build_id.substr(0, 2) + "/" + build_id.substr(2) + ".debug"};
+    if (!link.empty()) {
+      for (const std::string& where : {directory, directory + "/.debug", "/usr/lib/debug" + directory}) {
+        places.push_back(where + "/" + link);
+      }
+    }
+    ElfFacts facts;
+    for (const std::string& place : places) {
+      if (CopyBinary(place, build_id, ".debug", &facts)) return;
+    }
+  }
+
+  void Binaries() {
+    std::map<std::string, std::string> modules;
+    std::error_code error;
+    int foreign = 0;
+    for (const auto& entry : fs::directory_iterator(Place("recordings"), error)) {
+      if (!AddNamedModules(entry.path().string(), &modules)) ++foreign;
+    }
+    if (foreign > 0) Note("recordings: " + std::to_string(foreign) + " of another version, or none at all");
+    size_t copied = 0;
+    for (const auto& [build_id, path] : modules) {
+      ElfFacts facts;
+      if (CopyBinary(path, build_id, "", &facts)) {
+        ++copied;
+        CopyDebugFile(path, build_id, facts.debug_link);
+      } else if (path != "[vdso]") {
+        Note("not found: " + Printable(path) + " with build-id " + build_id);
+      }
+    }
+    if (!modules.empty()) Note("binaries: " + std::to_string(copied) + " of " + std::to_string(modules.size()));
+  }
+
+  const CollectOrder& order_;
+  CollectOutcome& outcome_;
+  MonitorTarget target_;
+  std::string container_;  // name or id; empty: none
+  std::string runtime_;    // the program that knows it; empty: none
+  std::string inspect_;
+  std::unique_ptr<Source> source_;
+};
+
+}  // namespace
+
+CollectOutcome Collect(const CollectOrder& order) {
+  CollectOutcome outcome;
+  outcome.done = Collection(order, &outcome).Run();
+  return outcome;
+}
+
+}  // namespace memtrace::injector
