@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <iostream>
 #include <map>
 #include <string_view>
@@ -110,6 +111,12 @@ std::optional<int> ParseOptions(int argc, char** argv, Options* options) {
   const bool any =
       std::any_of(options->outputs.begin(), options->outputs.end(), [](const OutputFile& f) { return f.has_value(); });
   if (!any) options->outputs[static_cast<size_t>(Output::kText)] = "";
+  for (const std::string& path : options->paths) {  // as `memtrace collect` makes them
+    std::error_code error;
+    if (std::filesystem::is_directory(path + "/binaries/.build-id", error)) {
+      options->symbols.collected.push_back(path + "/binaries");
+    }
+  }
   options->symbols.enabled = !no_symbols;
   if (!no_cache) options->symbols.cache_dir = DefaultCacheDirectory();
   const char* servers = std::getenv("DEBUGINFOD_URLS");

@@ -36,6 +36,7 @@ DebugFiles::DebugFiles(const SymbolOptions& options) : debuginfod_(options.debug
       directories_.push_back(directory);
     }
   };
+  for (const std::string& directory : options.collected) add(Absolute(directory));
   if (!options.debug_dir.empty()) add(Absolute(options.debug_dir));
   if (!sysroot_.empty()) add(sysroot_ + kSystemDebugDirectory);
   add(kSystemDebugDirectory);
