@@ -180,6 +180,14 @@ class Collection {
     return directories;
   }
 
+  // As the process itself has it.
+  std::string OwnPid() const {
+    const std::string status = ReadProcFile("/proc/" + std::to_string(target_.pid) + "/status");
+    const size_t at = status.find("\nNSpid:");
+    const std::string line = at == std::string::npos ? "" : status.substr(at + 1, status.find('\n', at + 1) - at - 1);
+    return line.empty() ? std::to_string(target_.pid) : line.substr(line.find_last_of(" \t") + 1);
+  }
+
   void Recordings() {
     const std::string to = Place("recordings");
     int count = 0;
@@ -191,8 +199,13 @@ class Collection {
     } else {
       source_ = SourceOfContainer(runtime_, container_);
     }
+    // Of a process that is in no container, only its own: its directory is that of the whole machine.
+    const std::string own = "." + OwnPid() + ".";
+    const auto wants = [&](const std::string& name) {
+      return IsRecordingName(name) && (!container_.empty() || name.find(own) != std::string::npos);
+    };
     for (const std::string& directory : Directories()) {
-      const int found = source_->CopyFiles(directory, &IsRecordingName, to, kMostRecordingBytes);
+      const int found = source_->CopyFiles(directory, wants, to, kMostRecordingBytes);
       if (found > 0) Note("recordings: " + std::to_string(found) + " files of " + Printable(directory));
       count += std::max(found, 0);
     }
