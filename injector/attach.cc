@@ -66,7 +66,12 @@ class Session {
     if (!memory_.ok()) return WhyNotTraceable(memory_.pid(), strerror(errno));
     const Problem refused = tracer_.Seize();
     if (!refused.empty()) return WhyNotTraceable(memory_.pid(), refused);
-    Look();
+    // A program that was just started: its loader has not made the list yet.
+    for (int i = 0; i < kAttempts; ++i) {
+      Look();
+      if (!modules_.modules.empty()) break;
+      tracer_.Wait(TracerClock::now() + kPause);
+    }
     if (modules_.modules.empty()) {
       return "process " + std::to_string(memory_.pid()) + " has no list of loaded libraries: it is static, or its loader "
              "has not run yet; try again in a moment";

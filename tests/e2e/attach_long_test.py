@@ -27,7 +27,7 @@ class Rounds(attach_test.Attaching):
         self.assertLess(now.count("\n"), before + 60)
 
     def test_busy_threads(self):
-        process = self.start(harness.program("busy"), "50", preload=False, stdin=subprocess.PIPE)
+        process = self.start(harness.program("busy"), "50" if ROUNDS > 100 else "8", preload=False, stdin=subprocess.PIPE)
         self.await_line(process)
         with open(f"/proc/{process.pid}/maps") as maps:
             before = maps.read().count("\n")
