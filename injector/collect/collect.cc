@@ -8,7 +8,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -122,9 +124,14 @@ class Collection {
     }
     WriteText(Place("evidence/inspect.json"), inspect_);
     std::string events;
-    const std::string until = std::to_string(time(nullptr));
-    const bool ok = ReadOutput({runtime_, "events", "--since=0", "--until=" + until, "--filter", "container=" + container_,
-                                "--format={{json .}}"}, kMostDocumentBytes, &events);
+    // Without an end it would wait for more. Events of this very second belong to it: docker takes fractions.
+    timespec now{};
+    clock_gettime(CLOCK_REALTIME, &now);
+    char until[64];
+    snprintf(until, sizeof(until), "--until=%lld.%09ld", static_cast<long long>(now.tv_sec), now.tv_nsec);
+    std::vector<std::string> command = {runtime_, "events", "--since=0", "--filter", "container=" + container_,
+                                        "--format={{json .}}", runtime_ == "podman" ? "--stream=false" : until};
+    const bool ok = ReadOutput(command, kMostDocumentBytes, &events);
     if (ok) WriteText(Place("evidence/events.jsonl"), events);
     Note(std::string("inspect: ") + runtime_);
     Note(ok ? "events: " + runtime_ : "events: " + runtime_ + " gave none");

@@ -1,7 +1,6 @@
 #include "libmemtrace/core/snapshot.h"
 
 #include <asm/errno.h>
-#include <fcntl.h>
 
 #include "libmemtrace/core/process.h"
 #include "libmemtrace/core/snapshot_writer.h"
@@ -34,9 +33,7 @@ bool TakeHere(format::Trigger trigger, uint32_t percent) {
     const rt::Text stem = recording.First(recording.size - kRecordingEnding.size);
     const uint32_t number = Load(p.recording.header().snapshots_taken) + 1;
     rt::TextBuffer<1024> path;
-    rt::TextBuffer<64> perf_map;  // a custom of perf
-    perf_map.Add("/tmp/perf-").AddUint(static_cast<uint64_t>(p.pid)).Add(".map");
-    const int names = rt::Open(perf_map.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    const int names = OpenPerfMap(static_cast<uint32_t>(p.pid));
     result = WriteSnapshot({p.recording.data(), p.recording.reserved_bytes(), "/proc/self", &p.cgroup, stem, number,
                             trigger, percent, static_cast<uint8_t*>(workspace), names},
                            &path);

@@ -222,6 +222,12 @@ int WriteFile(const SnapshotRequest& request, const char* path) {
 
 }  // namespace
 
+int OpenPerfMap(uint32_t pid) {
+  rt::TextBuffer<64> path;
+  path.Add("/tmp/perf-").AddUint(pid).Add(".map");
+  return rt::Open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+}
+
 int WriteSnapshot(SnapshotRequest request, rt::TextBuilder* path) {
   constexpr uint64_t kAllowance = 4 << 20;  // blobs, chains that are copied twice, growth meanwhile
   constexpr uint32_t kMostNumbers = 9999;

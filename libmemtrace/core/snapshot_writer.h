@@ -31,6 +31,9 @@ inline constexpr rt::Text kRecordingEnding = ".rec";
 inline constexpr rt::Text kSnapshotEnding = ".snap";
 inline constexpr uint64_t kSnapshotWorkspaceBytes = 3 * format::kChunkBytes;
 
+// /tmp/perf-PID.map of the calling process (a custom of perf), never through a link; negative: there is none.
+int OpenPerfMap(uint32_t pid);
+
 // Writes one; it appears under its name when it is whole. Raw system calls only, nobody is stopped or waited for.
 // Returns 0 with its path in *path, or a negative error number with nothing left behind. Also called from outside of
 // the process, by `memtrace snapshot`.
