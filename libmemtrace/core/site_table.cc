@@ -132,6 +132,11 @@ void SiteTable::MoveOut(SiteCell* cell, uint64_t* slot) {
     }
     if (slot == 0) empty = &slot;
   }
+  const bool new_octave = column >= format::kOctaves && IsWork(*home);
+  if (new_octave) {
+    const uint64_t held = cell->alloc_bytes - bytes - cell->free_bytes;
+    AddShared(cell->node, column - format::kOctaves + format::kHeldColumns, held);
+  }
   const bool often = (cell->free_count_q16 >> format::kCountShift) % 16 == 0;
   uint64_t* target = *home == 0 || IsWork(*home) || (empty == nullptr && often) ? home : empty;
   if (target == nullptr) return AddShared(cell->node, column, bytes);

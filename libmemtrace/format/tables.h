@@ -113,7 +113,12 @@ inline constexpr uint32_t kColumnsPerChunk = kChunkBytes / sizeof(ColumnCell);
 // Columns 0..31: bytes freed at an age of [2^(11+i), 2^(12+i)) bytes of work; the first takes
 // everything younger, the last everything older.
 // Columns 32..63: bytes allocated while the work clock was in [2^(15+i), 2^(16+i)), likewise.
+// Columns 64..95: bytes that a cell held (allocated less freed) just before its first allocation while the work clock was
+// in that octave, added up over the cells that had allocated before; a single one may be negative. So one snapshot shows
+// what a site has grown by since. Only in ColumnCells.
 inline constexpr int kOctaves = 32;
+inline constexpr int kHeldColumns = 2 * kOctaves;
+inline constexpr int kColumns = 3 * kOctaves;
 inline constexpr int kAgeOctaveShift = 12;
 inline constexpr int kWorkOctaveShift = 16;
 constexpr int Octave(uint64_t value, int shift) {

@@ -134,6 +134,12 @@ std::vector<SiteHistory> BuildHistories(const Profile& profile, const SiteTable&
     const uint32_t site = table.site_of_node[node];
     return site == kNoSite || groups[site] == kNoGroup ? nullptr : &histories[groups[site]];
   };
+  for (SiteHistory& history : histories) history.grown = {};
+  for (const SiteCounts& counts : profile.sites) {
+    SiteHistory* history = history_of(counts.node);
+    if (history == nullptr) continue;
+    for (size_t i = 0; i < history->grown.size(); ++i) history->grown[i] += static_cast<double>(counts.grown_bytes[i]);
+  }
   for (const SiteColumn& column : profile.columns) {
     SiteHistory* history = history_of(profile.sites[column.site].node);
     if (history == nullptr) continue;

@@ -13,7 +13,7 @@ using format::kOctaves;
 constexpr double kSlowingDown = 0.7;
 // Survivors come this much more slowly than in the window as a whole: they have stopped coming.
 constexpr double kStopped = 0.25;
-constexpr double kNormal99 = 2.326;  // one-sided
+constexpr double kNormal98 = 2.0;  // one-sided
 // A site of which less than this part of what lives now grows has a steady turnover.
 constexpr double kGrowingPart = 0.2;
 
@@ -94,7 +94,20 @@ Survivors SurvivorsByBirth(const SiteHistory& history, const Curve& curve, doubl
 bool FewerThan(double share, double latest, double before, double span, double bytes_per_sample) {
   const double expected = share * before * span / bytes_per_sample;
   const double seen = latest * span / bytes_per_sample;
-  return expected - seen > kNormal99 * std::sqrt(expected);
+  return expected - seen > kNormal98 * std::sqrt(expected);
+}
+
+// At most so many bytes per byte of work can have come to stay lately: what is live now, less what was then. Of the
+// present octave of the work clock and the one before, the faster counts, for a site that swings. No margin for
+// sampling: what was sampled and has died since is in neither of the two.
+double NetGrowth(const SiteHistory& history, double now) {
+  const int present = format::WorkColumn(static_cast<uint64_t>(now)) - kOctaves;
+  double fastest = 0;
+  for (int i = 0; i < 2; ++i) {
+    const double span = now - WorkEdge(std::max(present - i, 0));
+    if (span >= now / 8) fastest = std::max(fastest, history.grown[i] / span);
+  }
+  return fastest;
 }
 
 // The signature of a container that doubles: hardly ever more than one block alive, which is a good part of all bytes
@@ -138,10 +151,9 @@ Survival AnalyseSurvival(const SiteHistory& history, uint64_t work_bytes) {
   const Curve curve = KaplanMeier(history, format::AgeColumn(work_bytes), &result);
   Allocation(history, format::WorkColumn(work_bytes) - kOctaves, now, &result);
   const Survivors survivors = SurvivorsByBirth(history, curve, result.never_dies, now);
-  // Two ways to the same number: what comes, times the share that stays; and what of the newcomers is still there.
-  // Where only those who came early stay (a cache that keeps the popular), the first is wrong; where all die at one
-  // age, the second.
-  result.growth = std::min(result.window_share * result.never_dies, survivors.all);
+  // Three ways to the same number: what comes, times the share that stays; what of the newcomers is still there; and by
+  // how much there is more than before. A leak passes all of them.
+  result.growth = std::min({result.window_share * result.never_dies, survivors.all, NetGrowth(history, now)});
   const double usual = std::max(survivors.all, survivors.before);
   const bool stopped = survivors.latest < kStopped * usual &&
                        FewerThan(kStopped, survivors.latest, usual, survivors.span, history.bytes_per_sample);

@@ -4,6 +4,7 @@
 #define MEMTRACE_TOOLS_ANALYSIS_SURVIVAL_H_
 
 #include <array>
+#include <cmath>
 #include <cstdint>
 
 #include "libmemtrace/format/tables.h"
@@ -18,6 +19,9 @@ struct SiteHistory {
   double bytes_per_sample = 1;                       // what one recorded block stands for
   double allocations = 0;                            // blocks, ever
   double live_blocks = 0;
+  // By how much what is live has grown since the present octave of the work clock began, and the one before; infinite where that is
+  // not known.
+  std::array<double, 2> grown = {INFINITY, INFINITY};
 };
 
 // What becomes of a site's blocks, in one word.

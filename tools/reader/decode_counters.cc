@@ -25,15 +25,28 @@ class CounterSums {
     site.temporary_count_q16 += cell.temporary_count_q16;
     const bool stamped = cell.peak_epoch == profile_.header.peak_epoch;
     site.peak_bytes += stamped ? cell.peak_bytes : cell.alloc_bytes - cell.free_bytes;
+    uint64_t last_column = 0;
     for (const uint64_t column : cell.columns) {
-      if (column != 0) AddColumn(cell.node, column >> format::kColumnShift, column & format::kColumnBytesMask);
+      if (column == 0) continue;
+      AddColumn(cell.node, column >> format::kColumnShift, column & format::kColumnBytesMask);
+      last_column = std::max(last_column, (column >> format::kColumnShift) - 1);
+    }
+    // A cell that does not say when it last allocated may just have done so.
+    if (last_column < format::kOctaves && cell.alloc_bytes > 0) last_column = format::kHeldColumns - 1;
+    if (last_column >= format::kOctaves && last_column < format::kHeldColumns) {
+      held_.push_back(
+          {SiteOf(cell.node), static_cast<int>(last_column) - format::kOctaves, cell.alloc_bytes - cell.free_bytes});
     }
   }
 
   // `number` is column + 1.
   void AddColumn(uint32_t node, uint64_t number, uint64_t bytes) {
-    if (number == 0 || number > uint64_t{2} * format::kOctaves) {
+    if (number == 0 || number > format::kColumns) {
       profile_.losses.Add("columns of sites");
+      return;
+    }
+    if (number > format::kHeldColumns) {
+      held_before_.push_back({SiteOf(node), static_cast<int>(number) - 1 - format::kHeldColumns, bytes});
       return;
     }
     profile_.columns.push_back({SiteOf(node), static_cast<uint32_t>(number - 1), bytes});
@@ -41,6 +54,7 @@ class CounterSums {
 
   // Leaves sites in the order of their nodes, and one entry per column.
   void Finish() {
+    AddGrowth();
     std::vector<uint32_t> order(profile_.sites.size());
     for (uint32_t i = 0; i < order.size(); ++i) order[i] = i;
     std::sort(order.begin(), order.end(),
@@ -58,6 +72,26 @@ class CounterSums {
   }
 
  private:
+  // What the cells of a site hold that last allocated in an octave of work; or held before they first did.
+  struct Held {
+    uint32_t site;
+    int octave;
+    uint64_t bytes;  // wraps
+  };
+
+  void AddGrowth() {
+    const int present = format::WorkColumn(profile_.work_bytes) - format::kOctaves;
+    for (int i = 0; i < 2; ++i) {
+      for (const Held& cell : held_) {
+        if (cell.octave >= present - i) profile_.sites[cell.site].grown_bytes[i] += static_cast<int64_t>(cell.bytes);
+      }
+      for (const Held& before : held_before_) {
+        if (before.octave == present - i)
+          profile_.sites[before.site].grown_bytes[i] -= static_cast<int64_t>(before.bytes);
+      }
+    }
+  }
+
   static SiteCounts Clamped(SiteCounts site) {
     for (uint64_t* sum : {&site.alloc_count_q16, &site.alloc_bytes, &site.free_count_q16, &site.free_bytes,
                           &site.temporary_count_q16, &site.peak_bytes}) {
@@ -99,6 +133,8 @@ class CounterSums {
 
   Profile& profile_;
   std::vector<uint32_t> site_of_node_;  // index + 1, 0: none yet
+  std::vector<Held> held_;
+  std::vector<Held> held_before_;
 };
 
 template <typename Record>
@@ -185,8 +221,8 @@ void DecodeCounters(const Layout& layout, Profile* profile, std::vector<format::
     expected -= here;
   }
   profile->losses.Add("thread buffers", expected);
-  counters.Finish();
   FinishTotals(sums, profile);
+  counters.Finish();
 }
 
 }  // namespace memtrace::tools

@@ -49,9 +49,12 @@ struct SiteCounts {
   uint64_t free_bytes = 0;
   uint64_t temporary_count_q16 = 0;
   uint64_t peak_bytes = 0;  // held by the site at the peak of the process
+  // By how much what it holds has grown since its first allocation in the present octave of the work clock, and in the octave
+  // before; too much rather than too little, where threads free what others allocated.
+  int64_t grown_bytes[2] = {};
 };
 
-// Bytes of one column (see format::ColumnCell) of one site, never 0.
+// Bytes of one column below format::kHeldColumns (see format::ColumnCell) of one site, never 0.
 struct SiteColumn {
   uint32_t site = 0;  // index into Profile::sites
   uint32_t column = 0;

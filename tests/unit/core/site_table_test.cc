@@ -31,6 +31,7 @@ struct Sums {
 struct Account {
   std::map<uint32_t, Sums> sites;
   std::map<std::pair<uint32_t, int>, uint64_t> columns;
+  std::map<std::pair<uint32_t, int>, uint64_t> held;
   std::map<uint32_t, uint64_t> peaks;  // bytes at the process's peak, those that are not 0
 
   void Allocate(uint32_t site, Weight weight, uint64_t work_bytes) {
@@ -73,7 +74,10 @@ Account Read(ScratchRecording* scratch) {
   for (uint32_t c = 0; c < scratch->get()->ChunkCount(ChunkKind::kColumn); ++c) {
     for (uint32_t i = 0; i < format::kColumnsPerChunk; ++i) {
       const ColumnCell& cell = reinterpret_cast<ColumnCell*>(scratch->get()->Chunk(ChunkKind::kColumn, c))[i];
-      if (cell.key != 0) account.AddColumn(format::ColumnNode(cell.key), format::ColumnIndex(cell.key), cell.bytes);
+      if (cell.key == 0) continue;
+      const int column = format::ColumnIndex(cell.key);
+      auto& columns = column < format::kHeldColumns ? account.columns : account.held;
+      if (cell.bytes != 0) columns[{format::ColumnNode(cell.key), column}] += cell.bytes;
     }
   }
   std::erase_if(account.peaks, [](const auto& peak) { return peak.second == 0; });
@@ -117,6 +121,27 @@ TEST(SiteTableTest, CellsAddUpToTheTruth) {
   EXPECT_EQ(scratch->ChunkCount(ChunkKind::kSite), (2971u * 5 + format::kSitesPerChunk) / format::kSitesPerChunk);
   EXPECT_GT(scratch->ChunkCount(ChunkKind::kColumn), 1u);
   EXPECT_EQ(scratch.header().drops[static_cast<int>(format::Drop::kSiteTableFull)], 0u);
+}
+
+// At its first allocation in an octave of work, each thread's cell notes what it held.
+TEST(SiteTableTest, WhatWasHeldBeforeAnOctaveOfWorkIsNoted) {
+  ScratchRecording scratch;
+  SiteTable table;
+  ASSERT_TRUE(table.Open(scratch.get()));
+  Indexes indexes(2);
+  const Weight weight{100, format::kCountOne};
+  constexpr uint32_t kSite = 7;
+  constexpr uint64_t kFirst = 1 << 20;
+  const auto held = [](uint64_t work) { return format::WorkColumn(work) - format::kOctaves + format::kHeldColumns; };
+  for (int i = 0; i < 5; ++i) table.CountAllocation(0, &indexes[0], kSite, weight, kFirst);
+  table.CountFree(0, &indexes[0], kSite, weight, 0, false);
+  EXPECT_TRUE(Read(&scratch).held.empty());
+  for (int i = 0; i < 3; ++i) table.CountAllocation(0, &indexes[0], kSite, weight, 2 * kFirst);
+  table.CountAllocation(1, &indexes[1], kSite, weight, 2 * kFirst);  // its first ever
+  table.CountAllocation(1, &indexes[1], kSite, weight, 4 * kFirst);
+  const std::map<std::pair<uint32_t, int>, uint64_t> expected = {{{kSite, held(2 * kFirst)}, 400},
+                                                                 {{kSite, held(4 * kFirst)}, 100}};
+  EXPECT_EQ(Read(&scratch).held, expected);
 }
 
 // peak_bytes against a model that copies all sites whenever the process reaches a new peak.

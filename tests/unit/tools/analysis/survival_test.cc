@@ -95,6 +95,15 @@ TEST(SurvivalTest, OnlyTheOldSurvivingIsNoGrowth) {
   EXPECT_EQ(survival.behaviour, Behaviour::kStartUp);
 }
 
+// What is live is no more than it was when the present octave of the work began: full, whatever the ages say.
+TEST(SurvivalTest, NoMoreThanBeforeIsNoGrowth) {
+  SiteHistory history = PureLeak(0.02);
+  history.grown = {1e6, 1.5e6};
+  EXPECT_NEAR(AnalyseSurvival(history, kWork).score, 1e6 / (kWork - std::ldexp(1, 29)) * kWork, 1);
+  history.grown = {0, 0};
+  EXPECT_DOUBLE_EQ(AnalyseSurvival(history, kWork).score, 0);
+}
+
 TEST(SurvivalTest, ATableThatWasJustBuiltHasStopped) {
   SiteHistory history = PureLeak(0.5);
   for (int i = 0; i < format::AgeColumn(kWork / 5); ++i) history.alive[i] = 0;

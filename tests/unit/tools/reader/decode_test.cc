@@ -187,6 +187,35 @@ TEST(DecodeTest, ColumnsAddUpPerSite) {
   EXPECT_EQ(profile.columns[1].bytes, 101u);
 }
 
+// Two threads allocate at a site; one had 700 bytes there before the present octave of the work clock, and has 1000 now; the
+// other one came in it and has 50. A third only frees.
+TEST(DecodeTest, GrowthIsWhatCellsHoldLessWhatTheyHeld) {
+  RecordingBuilder builder;
+  builder.AddModule("/bin/a");
+  const uint32_t node = builder.AddStack({1, 2});
+  builder.header().work_bytes = 3 << 20;
+  const int present = format::WorkColumn(3 << 20);
+  const auto cell = [&](uint32_t writer, uint64_t allocated, uint64_t freed, int column) {
+    format::SiteCell added{};
+    added.node = node;
+    added.writer = writer;
+    added.alloc_bytes = allocated;
+    added.free_bytes = freed;
+    if (column >= 0) added.columns[7] = format::InlineColumn(column, allocated);
+    builder.AddSite(added);
+  };
+  cell(1, 1500, 500, present);
+  cell(2, 50, 0, present);
+  cell(3, 0, 100, -1);
+  cell(4, 30, 0, present - 1);
+  builder.AddColumn(node, present - format::kOctaves + format::kHeldColumns, 700);
+  const Profile profile = builder.Decode();
+  ASSERT_EQ(profile.sites.size(), 1u);
+  EXPECT_EQ(profile.sites[0].grown_bytes[0], 350);
+  EXPECT_EQ(profile.sites[0].grown_bytes[1], 1080);
+  for (const SiteColumn& column : profile.columns) EXPECT_LT(column.column, uint32_t{format::kHeldColumns});
+}
+
 TEST(DecodeTest, SitesOnlyInTheLiveTableAreAddedAndColumnsKeepTheirs) {
   RecordingBuilder builder;
   builder.AddModule("/bin/program");
