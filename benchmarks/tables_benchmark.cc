@@ -60,6 +60,32 @@ void BM_LiveTableChurn(benchmark::State& state) {
 }
 BENCHMARK(BM_LiveTableChurn)->Arg(1000)->Arg(10'000)->Arg(1'000'000);
 
+// The same by threads that share the table, each with addresses of its own.
+void BM_LiveTableShared(benchmark::State& state) {
+  static Scratch scratch;
+  static LiveTable table;
+  static const bool open = table.Open(scratch.get());
+  if (!open) return state.SkipWithError("no table");
+  constexpr uint64_t kWindow = 10'000;
+  std::vector<uint64_t> blocks(kWindow);
+  uint64_t next = static_cast<uint64_t>(state.thread_index() + 1) << 36;
+  LiveBlock replaced;
+  for (uint64_t& block : blocks) {
+    table.Insert({block = next += 64, 48, 1, 0, 0}, &replaced);
+    table.GrowFor(kWindow * static_cast<uint64_t>(state.threads()));
+  }
+  uint64_t random = 1;
+  for (auto _ : state) {
+    uint64_t& block = blocks[rt::NextRandom(&random) % kWindow];
+    LiveBlock taken;
+    table.Take(block, &taken);
+    table.Insert({block = next += 64, 48, 1, 0, 0}, &replaced);
+  }
+  LiveBlock taken;
+  for (const uint64_t block : blocks) table.Take(block, &taken);
+}
+BENCHMARK(BM_LiveTableShared)->Threads(1)->Threads(8)->UseRealTime();
+
 // Looking up a frame that is known.
 void BM_InternKnownFrame(benchmark::State& state) {
   Scratch scratch;

@@ -216,7 +216,7 @@ uint32_t CaptureStack(const unwind::Registers& caller, ThreadScratch* scratch) {
   return node == 0 ? format::kUnknownSite : node;
 }
 
-void CountFreed(ThreadState* thread, const LiveBlock& block) {
+[[gnu::always_inline]] inline void CountFreedHere(ThreadState* thread, const LiveBlock& block) {
   Process& p = g_process;
   format::ThreadBuffer* buffer = thread->buffer;
   ThreadScratch* scratch = Scratch(buffer);
@@ -235,14 +235,17 @@ void CountFreed(ThreadState* thread, const LiveBlock& block) {
   CountEntry(scratch, -1);
 }
 
-bool TakeOut(uint64_t address, LiveBlock* block) {
-  if (!g_process.live.Take(address, block)) return false;
+void CountFreed(ThreadState* thread, const LiveBlock& block) { CountFreedHere(thread, block); }
+
+[[gnu::always_inline]] inline bool TakeOut(uint64_t address, LiveBlock* block) {
+  if (!g_process.live.Take(g_process.live.Locate(address), address, block)) return false;
   g_filter.Remove(address);
   return true;
 }
 
 // `homes`: where LiveTable::Locate puts the address of `block`; `work`: the clock.
-void Enter(ThreadState* thread, const LiveTable::Homes& homes, const LiveBlock& block, uint64_t work) {
+[[gnu::always_inline]] inline void Enter(ThreadState* thread, const LiveTable::Homes& homes, const LiveBlock& block,
+                                         uint64_t work) {
   Process& p = g_process;
   format::ThreadBuffer* buffer = thread->buffer;
   g_filter.Add(block.address);
@@ -394,7 +397,7 @@ void Freed(void* block) {
     g_process.recording.CountDrop(format::Drop::kNoThreadBuffer);
     return;
   }
-  CountFreed(stay.thread(), taken);
+  CountFreedHere(stay.thread(), taken);
 }
 
 bool TakeForReallocation(void* block, LiveBlock* taken) {

@@ -10,6 +10,7 @@ namespace {
 
 constexpr uint32_t kInitialSlots = 8192;
 constexpr uint32_t kProbes = 64;
+constexpr uint64_t kHugeBytes = 4 << 20;
 
 // Where to look at the `probe`-th attempt. First through the line of four slots that belongs to the parent and its
 // neighbour: most nodes have one child or none, and the nodes of one stack were numbered one after the other, so a
@@ -34,8 +35,12 @@ class Probes {
 }  // namespace
 
 StackTable::Index* StackTable::NewIndex(uint32_t slots) {
-  auto* index = static_cast<Index*>(rt::MapAnonymous(IndexBytes(slots)));
-  if (index != nullptr) index->mask = slots - 1;
+  const uint64_t bytes = IndexBytes(slots);
+  auto* index = static_cast<Index*>(rt::MapAnonymous(bytes));
+  if (index == nullptr) return nullptr;
+  // It is read all over, and soon used all over: else most look-ups would also miss the TLB.
+  if (bytes >= kHugeBytes) rt::Syscall(__NR_madvise, rt::Address(index), static_cast<long>(bytes), MADV_HUGEPAGE);
+  index->mask = slots - 1;
   return index;
 }
 
@@ -109,27 +114,38 @@ void StackTable::GrowIndex(Index* old) {
   grow_lock_.Release();
 }
 
+// The node in the slot if it is that of this frame, 0 if the slot is empty, else kBusy.
+[[gnu::always_inline]] inline uint32_t StackTable::Look(const Slot& slot, uint32_t parent, uint64_t pc_module,
+                                                        uint16_t flags) {
+  const uint32_t node = Load(slot.node, std::memory_order_acquire);
+  if (node == 0) return 0;
+  // An index that was replaced is emptied: somebody who still holds it may have filled the slot anew since we read
+  // its node.
+  const bool same = Load(slot.pc_module, std::memory_order_acquire) == pc_module &&
+                    Load(slot.parent, std::memory_order_acquire) == parent && node >> kNodeBits == flags &&
+                    node != kBusy && Load(slot.node) == node;
+  return same ? node & kNodeMask : kBusy;
+}
+
 uint32_t StackTable::Intern(uint32_t parent, uint64_t pc, uint16_t module, uint16_t flags) {
   static_assert((format::kNodeTruncated | format::kNodeInterrupted) < 4);
   const uint64_t pc_module = (pc & 0xffffffffffff) | uint64_t{module} << 48;
-  Probes probes(parent, pc_module);
   Index* index = index_.load(std::memory_order_acquire);
+  Probes probes(parent, pc_module);
   Slot* free_slot = nullptr;
   for (uint32_t probe = 0; probe < kProbes; ++probe) {
     Slot& slot = index->slots()[probes[probe] & index->mask];
-    const uint32_t node = Load(slot.node, std::memory_order_acquire);
-    if (node == 0) {
-      free_slot = &slot;
-      break;
-    }
-    if (node == kBusy || node >> kNodeBits != flags) continue;
-    // An index that was replaced is emptied: somebody who still holds it may have filled the slot anew since we read
-    // its node.
-    if (Load(slot.pc_module, std::memory_order_acquire) == pc_module &&
-        Load(slot.parent, std::memory_order_acquire) == parent && Load(slot.node) == node) {
-      return node & kNodeMask;
-    }
+    const uint32_t node = Look(slot, parent, pc_module, flags);
+    if (node != 0 && node != kBusy) return node;
+    if (node != 0) continue;
+    free_slot = &slot;
+    break;
   }
+  return InternNew(index, free_slot, parent, pc_module, flags);
+}
+
+// `free_slot` may be nullptr.
+uint32_t StackTable::InternNew(Index* index, Slot* free_slot, uint32_t parent, uint64_t pc_module, uint16_t flags) {
   const uint32_t node = Append(parent, pc_module, flags);
   if (node == 0 || node > kNodeMask) {
     recording_->CountDrop(format::Drop::kNodeTableFull);

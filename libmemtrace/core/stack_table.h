@@ -44,6 +44,8 @@ class StackTable {
   };
   static constexpr uint64_t IndexBytes(uint32_t slots) { return sizeof(Index) + uint64_t{slots} * sizeof(Slot); }
   static Index* NewIndex(uint32_t slots);
+  static uint32_t Look(const Slot& slot, uint32_t parent, uint64_t pc_module, uint16_t flags);
+  uint32_t InternNew(Index* index, Slot* free_slot, uint32_t parent, uint64_t pc_module, uint16_t flags);
   uint32_t Append(uint32_t parent, uint64_t pc_module, uint16_t flags);
   void GrowIndex(Index* old);
   format::Node* NodeAt(uint32_t node) const { return recording_->At<format::Node, format::ChunkKind::kNode>(node); }
