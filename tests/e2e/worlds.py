@@ -22,6 +22,8 @@ ROOT = os.path.dirname(os.path.dirname(SOURCES))
 CHROOTS = os.environ.get("MEMTRACE_WORLDS", "/var/cache/memtrace-worlds")
 NOBODY = 65534
 
+NO_EXEC = "qemu-user does not follow exec"
+
 # How much a world's recordings hold.
 EXACT, ESTIMATE, NOTHING = "exact", "estimate", "nothing"
 
@@ -276,6 +278,9 @@ class Emulated(World):
     """Programs and library for arm64, run by qemu-user."""
 
     smallest_stack = 131072
+    page_bytes = 4096
+    cannot = {"spawn": NO_EXEC, "exec_over_itself": NO_EXEC, "static_helper": NO_EXEC,
+              "real_programs": "no programs but ours are at hand"}
 
     def prepare(self):
         self.root = os.path.join(CHROOTS, "arm64")
@@ -288,7 +293,7 @@ class Emulated(World):
         return os.path.join(self.build, "libmemtrace", "libmemtrace.so")
 
     def command(self, command):
-        return [self.emulator, "-L", self.root, *command]
+        return [self.emulator, "-p", str(self.page_bytes), "-L", self.root, *command]
 
     def environment(self, env):
         """The emulator itself must not load what its program is to load."""
@@ -329,9 +334,7 @@ RELEASES = [
     Chroot("bullseye", "Debian 11, glibc 2.31"), Chroot("bookworm", "Debian 12, glibc 2.36"),
     Chroot("trixie", "Debian 13, glibc 2.41"), Chroot("sid", "Debian sid"),
 ]
-NO_EXEC = "qemu-user does not follow exec"
 EMULATED = [
-    Emulated("arm64", "arm64 (qemu-user)", cannot={
-        "spawn": NO_EXEC, "exec_over_itself": NO_EXEC, "static_helper": NO_EXEC,
-        "real_programs": "no programs but ours are at hand"}),
+    Emulated("arm64", "arm64 (qemu-user)"), Emulated("arm64-16k", "arm64, pages of 16 KiB", page_bytes=16384),
+    Emulated("arm64-64k", "arm64, pages of 64 KiB", page_bytes=65536),
 ]

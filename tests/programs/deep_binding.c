@@ -1,6 +1,6 @@
-// deep_binding LIBRARY: loads a library with RTLD_DEEPBIND whose own needs are found by its $ORIGIN, lets it allocate, frees its
-// blocks here, gives it blocks to free, and unloads it. Keeps 500 blocks of 300 bytes. Where the libc has no RTLD_DEEPBIND
-// the library is loaded without.
+// deep_binding LIBRARY: loads a library with RTLD_DEEPBIND whose own needs are found by its $ORIGIN, lets it allocate,
+// frees its blocks here, gives it blocks to free, and unloads it. Keeps 500 blocks of 300 bytes. Where the libc has no
+// RTLD_DEEPBIND the library is loaded without.
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
-// early_allocation: before any library has been initialised (DT_PREINIT_ARRAY) it allocates 20,000 blocks of 100 bytes, more
-// than fits into any pool of fixed size, and calls dlsym. main reallocates, measures and frees them, half in another
-// thread; 1,000 stay.
+// early_allocation: before any library has been initialised (DT_PREINIT_ARRAY) it allocates 20,000 blocks of 100 bytes,
+// more than fits into any pool of fixed size, and calls dlsym. main reallocates, measures and frees them, half in
+// another thread; 1,000 stay.
 #include <dlfcn.h>
 #include <malloc.h>
 #include <pthread.h>

@@ -1,6 +1,6 @@
-// fork_once HOW [clone]: the parent keeps 100 blocks of 1,000 bytes; the child frees 50 of them, keeps 10 of 500 of its own and
-// ends: HOW is return, _exit or nothing (it allocates nothing and leaves by _exit). Writes the child's status. clone: the
-// child is made by the bare system call, behind the back of libc.
+// fork_once HOW [clone]: the parent keeps 100 blocks of 1,000 bytes; the child frees 50 of them, keeps 10 of 500 of its
+// own and ends: HOW is return, _exit or nothing (it allocates nothing and leaves by _exit). Writes the child's status.
+// clone: the child is made by the bare system call, behind the back of libc.
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -43,6 +43,7 @@ int main(int argc, char** argv) {
     if (waitpid(child, &status, 0) != child || !WIFEXITED(status) || WEXITSTATUS(status) != i % 100) return 5;
   }
   atomic_store(&g_stop, 1);
-  for (int i = 0; i < threads && i < 16; ++i) pthread_join(ids[i], NULL);  // a thread cut short has counted half of its work
+  for (int i = 0; i < threads && i < 16; ++i)
+    pthread_join(ids[i], NULL);  // a thread cut short has counted half of its work
   return write(STDOUT_FILENO, "done\n", 5) == 5 ? 0 : 6;
 }

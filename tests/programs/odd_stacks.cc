@@ -1,16 +1,16 @@
-// odd_stacks: keeps 100 blocks of a size of its own in each of several places where the stack is not what a thread began
-// with: a context of swapcontext, an alternate signal stack, after longjmp, in a handler of an exception that went
-// through code of C, after a bad_alloc, and below a frame that was compiled without tables.
+// odd_stacks: keeps 100 blocks of a size of its own in each of several places where the stack is not what a thread
+// began with: a context of swapcontext, an alternate signal stack, after longjmp, in a handler of an exception that
+// went through code of C, after a bad_alloc, and below a frame that was compiled without tables.
+#include <pthread.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+#include <unistd.h>
+
 #include <csetjmp>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <new>
-
-#include <pthread.h>
-#include <sys/mman.h>
-#include <ucontext.h>
-#include <unistd.h>
 
 namespace {
 

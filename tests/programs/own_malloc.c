@@ -19,7 +19,8 @@ void* calloc(size_t count, size_t size) { return malloc(count * size); }
 void* realloc(void* old, size_t size) {
   char* block = malloc(size);
   // The arena is zero behind what was given out: reading too far is harmless.
-  if (block != NULL && old != NULL) memmove(block, old, (size_t)(block - (char*)old) < size ? (size_t)(block - (char*)old) : size);
+  if (block != NULL && old != NULL)
+    memmove(block, old, (size_t)(block - (char*)old) < size ? (size_t)(block - (char*)old) : size);
   return block;
 }
 

@@ -1,5 +1,6 @@
-// step_and_kill FIRST STEP COUNT LIBRARY PROGRAM: runs PROGRAM with LIBRARY preloaded COUNT times up to its first SIGTRAP, goes on for
-// FIRST, FIRST + STEP, ... single instructions, and kills it there. Writes how many of them came before its second SIGTRAP.
+// step_and_kill FIRST STEP COUNT LIBRARY PROGRAM: runs PROGRAM with LIBRARY preloaded COUNT times up to its first
+// SIGTRAP, goes on for FIRST, FIRST + STEP, ... single instructions, and kills it there. Writes how many of them came
+// before its second SIGTRAP.
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
-// A library with thread-local variables: a large one without, and one with a constructor and a destructor that allocate.
-// The C library allocates the first when a thread touches it, and runs the second's destructor when the thread ends, after
-// dlclose.
+// A library with thread-local variables: a large one without, and one with a constructor and a destructor that
+// allocate. The C library allocates the first when a thread touches it, and runs the second's destructor when the
+// thread ends, after dlclose.
 #include <cstdlib>
 
 namespace {

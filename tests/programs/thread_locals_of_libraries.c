@@ -1,5 +1,5 @@
-// thread_locals_of_libraries THREADS ROUNDS LIBRARY: in each round threads load the library, touch its thread-local variables,
-// unload it, and end.
+// thread_locals_of_libraries THREADS ROUNDS LIBRARY: in each round threads load the library, touch its thread-local
+// variables, unload it, and end.
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdlib.h>

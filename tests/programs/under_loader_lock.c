@@ -1,6 +1,6 @@
-// under_loader_lock WHAT: inside a callback of dl_iterate_phdr, where the loader's lock is held, this thread allocates while
-// four others allocate, deep in recursion and for the first time; then WHAT: `return` leaves the callback and main, `exit`
-// calls exit in it, `_exit` ends in it. Keeps 1,000 blocks of 100 bytes.
+// under_loader_lock WHAT: inside a callback of dl_iterate_phdr, where the loader's lock is held, this thread allocates
+// while four others allocate, deep in recursion and for the first time; then WHAT: `return` leaves the callback and
+// main, `exit` calls exit in it, `_exit` ends in it. Keeps 1,000 blocks of 100 bytes.
 #include <link.h>
 #include <pthread.h>
 #include <stdatomic.h>

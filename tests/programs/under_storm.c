@@ -1,7 +1,7 @@
-// under_storm WHAT SECONDS [LIBRARY]: writes "ready", does WHAT without pause for SECONDS while somebody sends it signals, and
-// writes "done". WHAT: malloc; fork (children that allocate and exit, by turns in each way); dlopen (LIBRARY); small (threads
-// with stacks of 16 KiB); alternate (a handler of its own for SIGUSR2 on an alternate stack of 16 KiB); blocked (threads that
-// block every signal).
+// under_storm WHAT SECONDS [LIBRARY]: writes "ready", does WHAT without pause for SECONDS while somebody sends it
+// signals, and writes "done". WHAT: malloc; fork (children that allocate and exit, by turns in each way); dlopen
+// (LIBRARY); small (threads with stacks of 16 KiB); alternate (a handler of its own for SIGUSR2 on an alternate stack
+// of 16 KiB); blocked (threads that block every signal).
 #include <dlfcn.h>
 #include <pthread.h>
 #include <signal.h>

@@ -12,7 +12,7 @@ namespace memtrace::commands {
 void AddDoctor(CLI::App* app, Action* action) {
   CLI::App* doctor =
       app->add_subcommand("doctor", "Say whether and why (not) the library can see a program or process.");
-  doctor->footer("Exit status: 0 it can be recorded, 1 it cannot, 2 usage, or there is no such program or process.");
+  doctor->footer("Exit status: 0 it can be recorded, 1 it cannot, 2 usage, or there is no such program\nor process.");
   auto target = std::make_shared<std::string>();
   doctor->add_option("TARGET", *target, "program (searched in PATH) or process id")->required();
   doctor->callback([target, action] {

@@ -87,8 +87,8 @@ void Layout::Place(uint64_t index, uint32_t entry, Losses* losses) {
   if (chunk.size() < format::kChunkBytes) {
     losses->Add("bytes of the tables (the file is truncated)", format::kChunkBytes - chunk.size());
   }
-  // Stacks fill an array without holes: the k-th chunk comes with k others. Memory must not follow a number that somebody
-  // wrote.
+  // Stacks fill an array without holes: the k-th chunk comes with k others. Memory must not follow a number that
+  // somebody wrote.
   const bool is_array = static_cast<format::ChunkKind>(kind) == format::ChunkKind::kNode;
   if (is_array && !chunk.empty() && ordinal > file_.size() / format::kChunkBytes) {
     losses->Add("chunks with a damaged directory entry");
