@@ -89,7 +89,7 @@ class Libraries(harness.Case):
 class Steps(harness.Case):
     """Killed after each single instruction of a path through malloc, realloc and free whose tables grow."""
 
-    stride, first, count = 211, 1, 90
+    stride, first, count = 443, 1, 45
 
     def test_killed_at_any_instruction(self):
         reader = "/proc/sys/kernel/yama/ptrace_scope"
