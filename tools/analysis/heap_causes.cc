@@ -89,17 +89,9 @@ std::optional<OutsideHeap> MeasureOutsideHeap(const Case& facts) {
   return outside;
 }
 
-// What leaks was born all along. What was all born shortly before the end is one large piece of work that was cut off:
-// at that moment it looks like growth that never dies.
-bool IsLastBurst(const Case& facts, const Suspect& suspect) {
-  constexpr double kLately = 0.2;  // of the process's life
-  const double life_s = static_cast<double>(Excess(facts.report.end_ns, facts.report.started_ns)) / 1e9;
-  return facts.ended_at_limit() && suspect.age_p90_s && *suspect.age_p90_s < kLately * life_s;
-}
-
 bool Leaks(const Case& facts) {
   const std::vector<Suspect>& suspects = facts.report.suspects;
-  return !suspects.empty() && suspects.front().kind == SuspectKind::kGrowing && !IsLastBurst(facts, suspects.front());
+  return !suspects.empty() && suspects.front().kind == SuspectKind::kGrowing;
 }
 
 std::optional<Finding> NativeLeak(const Case& facts) {
@@ -240,9 +232,7 @@ std::optional<Finding> LimitTooLow(const Case& facts) {
   finding.sentence =
       fmt::format("Nothing leaks: the program needs more than {}. It held {} of native heap{}.",
                   FormatBytes(*facts.limit()), FormatBytes(std::max(totals.live_bytes, totals.peak_live_bytes)),
-                  report.suspects.empty()                       ? ""
-                  : IsLastBurst(facts, report.suspects.front()) ? ", most of it taken shortly before the end"
-                                                                : ", and a part of it was still filling");
+                  report.suspects.empty() ? "" : ", and a part of it was still filling");
   finding.recommended_limit = WithRoom(*facts.limit());
   finding.recommended_why =
       "a quarter above what it held when it was killed; what it would have gone on to need nobody saw";

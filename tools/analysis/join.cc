@@ -94,7 +94,7 @@ void JoinEvidence(std::unique_ptr<Evidence> evidence, std::vector<Report>* repor
     report.evidence = shared;
     FillCgroup(report.incident, &report);
     FillBridge(report.incident, &report);
-    report.verdict = Decide(report);
+    report.verdict = Decide(&report);
   }
   std::stable_sort(reports->begin(), reports->end(), [](const Report& a, const Report& b) {
     return (a.incident.kill != nullptr) > (b.incident.kill != nullptr);

@@ -211,7 +211,7 @@ Report BuildReport(ProcessStates states, Symbolizer* symbolizer, const std::stri
     return suppressions.Match(*report.frames, stack);
   });
   report.blind_spots = BlindSpots(report);
-  report.verdict = Decide(report);
+  report.verdict = Decide(&report);
   return report;
 }
 

@@ -80,8 +80,8 @@ struct Report {
 Report BuildReport(ProcessStates states, Symbolizer* symbolizer, const std::string& proc = "/proc",
                    const Suppressions& suppressions = {});
 
-// Decides from what the rest of the report holds.
-Verdict Decide(const Report& report);
+// Decides from what the rest of the report holds. First corrects suspects that the end of the process explains.
+Verdict Decide(Report* report);
 
 }  // namespace memtrace::tools
 

@@ -180,6 +180,24 @@ std::string Opening(const Case& facts) {
   return "";
 }
 
+// What leaks was born all along. What was all born shortly before the end is one large piece of work that was cut off:
+// at that moment it looks like growth that never dies.
+void ExcuseLastBursts(Report* report) {
+  constexpr double kLately = 0.2;  // of the process's life
+  const double life_s = static_cast<double>(Excess(report->end_ns, report->started_ns)) / 1e9;
+  for (Suspect& suspect : report->suspects) {
+    const bool burst = suspect.age_p90_s && *suspect.age_p90_s < kLately * life_s;
+    if (!burst || suspect.kind != SuspectKind::kGrowing) continue;
+    suspect.kind = SuspectKind::kStillFilling;
+    suspect.confidence = Confidence::kPossible;
+    suspect.why +=
+        fmt::format(" But all of it was allocated in the last {} of {}: one large piece of work that the kill cut off.",
+                    FormatSeconds(std::max(*suspect.age_p90_s, 0.1)), FormatSeconds(life_s));
+  }
+  std::stable_sort(report->suspects.begin(), report->suspects.end(),
+                   [](const Suspect& a, const Suspect& b) { return a.kind < b.kind; });
+}
+
 void AppendSettings(const Finding& finding, const Case& facts, std::vector<std::string>* advice) {
   const uint64_t limit = finding.recommended_limit.value_or(facts.limit().value_or(0));
   for (std::string& line : SettingLines(finding.setting, limit)) advice->push_back(std::move(line));
@@ -203,10 +221,12 @@ std::string Case::KilledText() const {
 
 std::string Case::LimitText() const { return limit() ? FormatBytes(*limit()) : "the cgroup"; }
 
-Verdict Decide(const Report& report) {
+Verdict Decide(Report* reported) {
+  const Report& report = *reported;
   const Composition fallback = CompositionOf(report.memory, report.cgroup);
   const bool outside = report.incident.parts.usage && report.incident.parts.anon;
   const Case facts{report, report.incident, outside ? report.incident.parts : fallback};
+  if (facts.ended_at_limit()) ExcuseLastBursts(reported);
   Winner winner;
   if (report.evidence != nullptr) Weigh(LimitCauses(), facts, &winner);
   Weigh(PartCauses(), facts, &winner);
