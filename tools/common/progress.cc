@@ -18,7 +18,7 @@ constexpr std::chrono::milliseconds kPeriod(100);
 
 // The line and the stages that may write it.
 struct Line {
-  const bool terminal =
+  bool terminal =
       isatty(STDERR_FILENO) == 1 && std::getenv("TERM") != nullptr && std::string_view(std::getenv("TERM")) != "dumb";
   Clock::time_point next = Clock::now() + kSilence;
   bool shown = false;
@@ -37,6 +37,8 @@ Line& TheLine() {
 }
 
 }  // namespace
+
+void StopProgress() { TheLine().terminal = false; }
 
 ProgressStage::ProgressStage(std::string_view what, uint64_t total)
     : what_(what), total_(total), outer_(TheLine().innermost) {

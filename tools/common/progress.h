@@ -33,6 +33,9 @@ class ProgressStage {
   ProgressStage* outer_;
 };
 
+// From now on nothing is shown: something else is written to the terminal.
+void StopProgress();
+
 }  // namespace memtrace::tools
 
 #endif  // MEMTRACE_TOOLS_COMMON_PROGRESS_H_

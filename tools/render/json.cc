@@ -130,10 +130,10 @@ void WriteMembers(const Report& report, std::ostream* out) {
 
 }  // namespace
 
-void WriteJson(std::span<const Report> reports, std::span<const std::string> warnings, std::ostream* out) {
+void WriteJson(std::span<const Report> reports, const std::vector<std::string>& warnings, std::ostream* out) {
   *out << "{\"schema\":\"memtrace.report/1\",\n";
   WriteMembers(reports[0], out);
-  *out << ",\n\"warnings\":" << Dump(Json(std::vector<std::string>(warnings.begin(), warnings.end())))
+  *out << ",\n\"warnings\":" << Dump(Json(warnings))
        << ",\n\"others\":[";
   for (size_t i = 1; i < reports.size(); ++i) {
     *out << (i > 1 ? ",\n{" : "{");

@@ -13,6 +13,7 @@
 
 #include "tools/analysis/join.h"
 #include "tools/analysis/report.h"
+#include "tools/common/progress.h"
 #include "tools/reader/decode.h"
 #include "tools/reader/inputs.h"
 #include "tools/render/folded.h"
@@ -49,6 +50,7 @@ std::vector<Report> MakeReports(std::vector<Profile> profiles, const Suppression
 // Writes one output. False, and says why, if it does not arrive whole.
 bool Deliver(const std::string& file, const std::function<void(std::ostream*)>& write) {
   if (file.empty()) {
+    if (isatty(STDOUT_FILENO) == 1) StopProgress();
     write(&std::cout);
     std::cout.flush();
     if (std::cout) return true;
@@ -104,7 +106,6 @@ void WriteOutput(Output output, const Options& options, const std::vector<Report
     case Output::kText:
       return WriteText(reports, TextOptionsFor(options, file), out);
     case Output::kJson:
-      // Names are resolved on the way, and that is when their warnings come up.
       return WriteJson(reports, symbolizer.warnings(), out);
     case Output::kHtml:
       return WriteHtml(reports, options.metric, out);

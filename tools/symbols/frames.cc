@@ -13,7 +13,7 @@ namespace memtrace::tools {
 namespace {
 
 // Deeper than MEMTRACE_DEPTH goes: only a hostile file has such stacks.
-constexpr int kMaxFrames = 4096;
+constexpr int kMaxFrames = 1024;
 
 std::string_view BaseName(std::string_view path) { return path.substr(path.rfind('/') + 1); }
 

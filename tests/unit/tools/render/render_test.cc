@@ -120,6 +120,21 @@ TEST_F(RenderTest, JsonHasEveryKey) {
              {"cause", "confidence", "summary", "evidence", "recommended_limit_bytes", "time_to_limit_s", "advice"});
 }
 
+TEST_F(RenderTest, JsonHasTheWarningsThatCameUpWhileItWasWritten) {
+  RecordingBuilder builder = Leaking();
+  for (uint64_t i = 0; i < 20; ++i) {
+    const uint16_t module = builder.AddModule("/nonexistent/plugin" + std::to_string(i), "\xab");
+    builder.Allocate(0x10 + i * 16, 1, builder.AddStack({0x1000}, module));  // too little to be named before
+  }
+  Symbolizer names({});
+  Add(builder, &names);
+  const size_t before = names.warnings().size();
+  std::ostringstream out;
+  WriteJson(reports_, names.warnings(), &out);
+  EXPECT_LT(before, names.warnings().size());
+  EXPECT_EQ(json::parse(out.str())["warnings"].size(), names.warnings().size());
+}
+
 TEST_F(RenderTest, JsonValues) {
   Add(Leaking());
   const json report = Json();
