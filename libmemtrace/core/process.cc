@@ -230,7 +230,7 @@ bool Start(const char* const* environment, const Surroundings& surroundings) {
   if (!config::Selects(p.options, name.text())) return false;
 
   const Identity identity = ReadIdentity();
-  rt::FindCgroup("/proc/self", "", &p.cgroup);
+  rt::FindMemoryCgroup("/proc/self", "", &p.cgroup);
   rt::TextBuilder directory(p.directory, sizeof(p.directory));
   int result = ChooseDirectory(p.options.directory, &directory);
   if (result == 0) {
@@ -239,8 +239,8 @@ bool Start(const char* const* environment, const Surroundings& surroundings) {
                                           identity.start_ticks, identity.pid_namespace, p.options.keep_always});
     if (found.parent_is_recorded && !p.options.follow_exec && !surroundings.attached) return false;
     const Beginning late{format::Origin::kAttach, surroundings.attached ? ResidentAnonymousBytes() : 0};
-    result = OpenRecording(directory.c_str(), identity,
-                           surroundings.attached ? late : Beginning{format::Origin::kStart, 0});
+    result =
+        OpenRecording(directory.c_str(), identity, surroundings.attached ? late : Beginning{format::Origin::kStart, 0});
   }
   p.failure = result;
   if (result != 0) {

@@ -23,8 +23,8 @@ namespace memtrace::core {
 struct Surroundings {
   void (*release)(void* block);  // the real free
   format::Libc libc;
-  uint32_t flags;         // format::kFlag...
-  bool attached = false;  // to a running program
+  uint32_t flags;                  // format::kFlag...
+  bool attached = false;           // to a running program
   uint64_t heap_bytes_before = 0;  // as in format::Header
 };
 

@@ -4,6 +4,7 @@
 
 #include "libmemtrace/core/process.h"
 #include "libmemtrace/core/snapshot_writer.h"
+#include "libmemtrace/core/summary.h"
 #include "libmemtrace/core/timeline.h"
 #include "libmemtrace/rt/own_stack.h"
 
@@ -26,6 +27,7 @@ bool TakeHere(format::Trigger trigger, uint32_t percent) {
   if (p.mode.load(std::memory_order_acquire) != Mode::kOn || !p.recording.open()) return false;
   if (p.snapshot_running.exchange(true, std::memory_order_acquire)) return false;
   int result = -ENOMEM;
+  if (p.cgroup.pids_directory[0] == '\0') rt::FindPids("/proc/self", "", &p.cgroup);
   if (trigger != format::Trigger::kThreshold) RecordPoint();  // a threshold snapshot comes from a point just recorded
   void* workspace = rt::MapAnonymous(kSnapshotWorkspaceBytes);
   if (workspace != nullptr) {
@@ -38,6 +40,9 @@ bool TakeHere(format::Trigger trigger, uint32_t percent) {
                             trigger, percent, static_cast<uint8_t*>(workspace), names},
                            &path);
     if (names >= 0) rt::Close(names);
+    if (result == 0 && p.options.termination_log[0] != '\0') {
+      WriteSummary(p.options.termination_log, path.text(), trigger, percent);
+    }
     rt::Unmap(workspace, kSnapshotWorkspaceBytes);
   }
   format::Header& h = p.recording.header();

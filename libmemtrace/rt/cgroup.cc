@@ -281,6 +281,12 @@ int LevelsBetween(Text upper, Text lower) {
 }  // namespace
 
 bool FindCgroup(const char* proc_directory, const char* root, Cgroup* cgroup) {
+  const bool found = FindMemoryCgroup(proc_directory, root, cgroup);
+  if (found) FindPids(proc_directory, root, cgroup);
+  return found;
+}
+
+bool FindMemoryCgroup(const char* proc_directory, const char* root, Cgroup* cgroup) {
   cgroup->version = 0;
   cgroup->limit_bytes = kUnknown;
   cgroup->path[0] = cgroup->directory[0] = cgroup->limit_directory[0] = cgroup->pids_directory[0] = '\0';
@@ -298,13 +304,17 @@ bool FindCgroup(const char* proc_directory, const char* root, Cgroup* cgroup) {
   Store(place.directory, cgroup->directory);
   Store(place.directory, cgroup->limit_directory);
   FindLimit(files, place.top_bytes, cgroup);
+  return true;
+}
+
+void FindPids(const char* proc_directory, const char* root, Cgroup* cgroup) {
   constexpr Files kPids = {"pids", "cgroup", {}, {}, {}};
-  char pids_path[kCgroupPathBytes];
-  if (cgroup->version == 1 && FindPath(proc_directory, root, kPids.controller, pids_path) &&
-      FindPlace(proc_directory, root, kPids, pids_path, &place)) {
+  char path[kCgroupPathBytes];
+  Place place;
+  if (cgroup->version == 1 && FindPath(proc_directory, root, kPids.controller, path) &&
+      FindPlace(proc_directory, root, kPids, path, &place)) {
     Store(place.directory, cgroup->pids_directory);
   }
-  return true;
 }
 
 bool ReadMemoryUse(const Cgroup& cgroup, bool with_stat, MemoryUse* use) {

@@ -33,6 +33,9 @@ struct Cgroup {
 // `proc_directory` is "/proc/self" or "/proc/PID"; `root` is put before every path, "" is the live
 // system. Returns whether `directory` is known; version and path may be even if it is not.
 bool FindCgroup(const char* proc_directory, const char* root, Cgroup* cgroup);
+// FindCgroup in two steps: all but pids_directory, which version 1 has to look for once more; then that.
+bool FindMemoryCgroup(const char* proc_directory, const char* root, Cgroup* cgroup);
+void FindPids(const char* proc_directory, const char* root, Cgroup* cgroup);
 
 // Of the limit's cgroup, which holds other processes as well. kUnknown: not readable.
 struct MemoryUse {

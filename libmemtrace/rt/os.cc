@@ -128,9 +128,10 @@ uint64_t PageBytes() {
   page = 4096;
   const int fd = Open("/proc/self/auxv", O_RDONLY);
   if (fd >= 0) {
-    Elf64_auxv_t entry;
-    while (ReadAll(fd, &entry, sizeof(entry)) == sizeof(entry)) {
-      if (entry.a_type == AT_PAGESZ) page = entry.a_un.a_val;
+    Elf64_auxv_t entries[64];
+    const long size = ReadAll(fd, entries, sizeof(entries));
+    for (long i = 0; i < size / static_cast<long>(sizeof(entries[0])); ++i) {
+      if (entries[i].a_type == AT_PAGESZ) page = entries[i].a_un.a_val;
     }
     Close(fd);
   }

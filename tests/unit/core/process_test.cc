@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 
 #include <csignal>
+#include <fstream>
 #include <thread>
 
 #include "libmemtrace/core/snapshot.h"
@@ -209,6 +210,29 @@ TEST(ProcessTest, LostSnapshotIsFlagged) {
                         }),
             0);
   EXPECT_NE(process.Recorded().header.flags & format::kFlagSnapshotFailed, 0u);
+}
+
+TEST(ProcessTest, SnapshotSaysInWordsWhatIsHeld) {
+  RecordedProcess process;
+  const std::string log = std::string(process.directory()) + "/termination-log";
+  std::ofstream(log) << std::string(9000, 'x');  // what was there goes
+  EXPECT_EQ(process.Run({"MEMTRACE_SAMPLE=1", "MEMTRACE_TERMINATION_LOG=" + log},
+                        [] {
+                          for (uintptr_t i = 0; i < 3; ++i) Malloc(kHeap + i * kLarge, kLarge);
+                          Malloc(kHeap + 0x10000000, 1 << 20);
+                          EXPECT_TRUE(TakeSnapshot(format::Trigger::kThreshold, 90));
+                        }),
+            0);
+  std::ifstream file(log);
+  const std::string text((std::istreambuf_iterator<char>(file)), {});
+  EXPECT_LE(text.size(), 4096u);
+  for (const std::string& part :
+       {std::string("memtrace: core_process_test (pid "), std::string("90 % of the memory limit"),
+        std::string("live 7.0 MiB in 4 blocks"), "snapshot " + process.Files(".snap").at(0),
+        std::string("1. 6.0 MiB in 3 blocks, 85 %, from\n   core_process_test+0x"),
+        std::string("2. 1.0 MiB in 1 blocks, 14 %")}) {
+    EXPECT_NE(text.find(part), std::string::npos) << part << " in\n" << text;
+  }
 }
 
 TEST(ProcessTest, ChildSaysWhatItInherited) {
