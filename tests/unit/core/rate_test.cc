@@ -135,6 +135,8 @@ TEST(RateTest, FullTableForbidsAFinerRate) {
                           EXPECT_GT(h.rates[h.rate_index].bytes, 1u);
                         }),
             0);
+  constexpr uint64_t kFrontBytes = 2 * format::kChunkBytes;
+  EXPECT_LE(std::filesystem::file_size(process.Files(".rec").at(0)), kTestMiB + kFrontBytes);
 }
 
 // What the estimates must survive: blocks recorded at one rate, thinned to another, joined by blocks of a third. The
