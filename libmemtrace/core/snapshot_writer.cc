@@ -20,7 +20,9 @@ using rt::Syscall;
 constexpr int kSyncWrite = 2;  // SYNC_FILE_RANGE_WRITE
 
 // Files of /proc/PID that a post-mortem wants.
-constexpr rt::Text kProcFiles[] = {"status", "smaps_rollup", "maps", "cgroup", "limits", "oom_score_adj"};
+constexpr rt::Text kProcFiles[] = {"status", "maps", "cgroup", "limits", "oom_score_adj"};
+// For this the kernel walks the page tables, 25 ms for each GiB that is resident: not in a thread of the program.
+constexpr rt::Text kRollup = "smaps_rollup";
 
 // The snapshot under construction: chunks in the order in which they were copied, the front last.
 class Writer {
@@ -34,8 +36,7 @@ class Writer {
         directory_(reinterpret_cast<const uint32_t*>(request.recording + directory_offset_)),
         fd_(fd) {
     const uint64_t entries = max_chunks_ + uint64_t{kExtraChunks} + ChunksNow();
-    front_bytes_ =
-        (directory_offset_ + entries * sizeof(uint32_t) + kChunkBytes - 1) / kChunkBytes * kChunkBytes;
+    front_bytes_ = (directory_offset_ + entries * sizeof(uint32_t) + kChunkBytes - 1) / kChunkBytes * kChunkBytes;
   }
 
   // From outside the file is not trusted, and may be changed at any moment: what places are computed from is read once,
@@ -65,9 +66,7 @@ class Writer {
     const uint32_t count = Load(source_.chunk_count, std::memory_order_acquire);
     return count < max_chunks_ ? count : max_chunks_;
   }
-  uint32_t* entries() const {
-    return reinterpret_cast<uint32_t*>(static_cast<uint8_t*>(front_) + directory_offset_);
-  }
+  uint32_t* entries() const { return reinterpret_cast<uint32_t*>(static_cast<uint8_t*>(front_) + directory_offset_); }
   const uint8_t* ChunkData(uint32_t chunk) const {
     return request_.recording + source_front_bytes_ + uint64_t{chunk} * kChunkBytes;
   }
@@ -129,11 +128,8 @@ class Writer {
     char* buffer = reinterpret_cast<char*>(request_.workspace + kChunkBytes);
     blobs_ = &stream;
     if (request_.cgroup->version != 0) rt::VisitCgroupFiles(*request_.cgroup, &Writer::AddCgroupFile, this);
-    for (const rt::Text name : kProcFiles) {
-      rt::TextBuffer<256> path;
-      path.Add(request_.proc_directory).Add('/').Add(name);
-      stream.AddFile(format::BlobKind::kProcFile, name, path.c_str(), buffer, kChunkBytes);
-    }
+    for (const rt::Text name : kProcFiles) AddProcFile(name);
+    if (request_.trigger == format::Trigger::kRequest) AddProcFile(kRollup);
     AddPerfMap(&stream, buffer);
     stream.Finish();
     blob_bytes_ = stream.stream_bytes();
@@ -160,6 +156,13 @@ class Writer {
   static bool FlushBlobs(void* self, const uint8_t* chunk) {
     auto* writer = static_cast<Writer*>(self);
     return writer->Put(ChunkKind::kBlob, writer->blob_chunks_++, chunk);
+  }
+
+  void AddProcFile(rt::Text name) {
+    rt::TextBuffer<256> path;
+    path.Add(request_.proc_directory).Add('/').Add(name);
+    char* buffer = reinterpret_cast<char*>(request_.workspace + kChunkBytes);
+    blobs_->AddFile(format::BlobKind::kProcFile, name, path.c_str(), buffer, kChunkBytes);
   }
 
   static void AddCgroupFile(void* self, rt::Text name, const char* path) {
