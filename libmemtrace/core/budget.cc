@@ -13,6 +13,9 @@ constexpr uint64_t kGuessedNsPerTickQ20 = (uint64_t{1} << 20) * 2 / 5;
 #else
 constexpr uint64_t kGuessedNsPerTickQ20 = (uint64_t{1} << 20) * 40;
 #endif
+// From 10 GHz to 1 MHz.
+constexpr uint64_t kLeastScale = (uint64_t{1} << 20) / 10;
+constexpr uint64_t kMostScale = (uint64_t{1} << 20) * 1000;
 // Longer stays are those during which the thread was not running, with few exceptions: reading a module's tables for
 // the first time, a page fault that waits for the disk.
 constexpr uint64_t kLongestStayNs = 50'000;
@@ -38,7 +41,9 @@ void Calibrate(uint64_t now_ticks) {
   const uint64_t elapsed_ns = rt::NowNanoseconds(rt::Clock::kMonotonic) - b.start_ns;
   const uint64_t elapsed_ticks = now_ticks - b.start_ticks;
   if (elapsed_ns < kCalibrationNs || elapsed_ns >= kCalibratedNs || elapsed_ticks == 0) return;
-  b.ns_per_tick_q20.store((elapsed_ns << 20) / elapsed_ticks, std::memory_order_relaxed);
+  const uint64_t scale = (elapsed_ns << 20) / elapsed_ticks;
+  // A virtual machine that moved may find a counter that stands elsewhere.
+  if (scale >= kLeastScale && scale <= kMostScale) b.ns_per_tick_q20.store(scale, std::memory_order_relaxed);
 }
 
 void Look(uint64_t now_ticks) {
