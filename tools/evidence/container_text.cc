@@ -106,11 +106,16 @@ bool ContainerText::TakeStructure(std::string_view line) {
   const size_t indent = std::min(line.find_first_not_of(' '), line.size());
   const std::string_view text = Trim(line);
   if (text == "Containers:" || text == "Init Containers:") {
+    in_containers_ = true;  // first: the pod's name stays
     FlushContainer();
-    in_containers_ = true;
     return true;
   }
   if (indent == 0 && text.ends_with(':')) in_containers_ = false;
+  if (line.starts_with("Name:")) {  // another pod
+    FlushContainer();
+    in_containers_ = false;
+    identity_ = {};
+  }
   if (in_containers_ && indent == 2 && text.ends_with(':') && !Contains(text, " ")) {
     FlushContainer();
     identity_.name = text.substr(0, text.size() - 1);
@@ -286,6 +291,10 @@ bool ContainerText::TakeIdentity(const std::string& key, std::string_view value)
     return true;
   }
   std::string* text = key == "image" ? &identity_.image : key == "namespace" ? &identity_.name_space : nullptr;
+  if (key == "name" && Consume(&value, "/")) {  // of docker
+    identity_.name = value;
+    return false;
+  }
   if (key == "name") text = in_containers_ || !identity_.pod.empty() ? &identity_.name : &identity_.pod;
   if (text == nullptr || value.find(' ') != kNowhere) return false;
   *text = value;

@@ -63,7 +63,7 @@ bool EventsText::Take(std::string_view line, uint32_t number) {
       return true;
     }
     if (is_event && TakeContainerEvent(text, number)) return true;
-    return TakeTask(text, number) || TakeOldEvent(text, number);
+    if (TakeTask(text, number) || TakeOldEvent(text, number)) return true;
   }
   return TakeKubernetes(text, number);
 }

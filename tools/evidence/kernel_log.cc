@@ -37,9 +37,14 @@ bool CutsNumber(std::string_view line) { return line.size() >= kTerminalColumns 
 
 // Messages made of paths have no blanks, and a piece of a path adds no fact of its own.
 bool GoesOnInPath(KernelKind kind, const std::string& first, std::string_view second) {
-  if (second.find_first_of(" \t") != std::string_view::npos) return false;
+  const size_t blank = second.find_first_of(" \t");
+  if (kind == KernelKind::kGroup) {  // words follow its path
+    constexpr std::string_view kWords = "are going to be killed due to memory.oom.group set";
+    return blank == std::string_view::npos || Contains(kWords, second) || Contains(kWords, Trim(second.substr(blank)));
+  }
+  if (blank != std::string_view::npos) return false;
   if (kind == KernelKind::kOverLimit) return first.size() >= kTerminalColumns;
-  return kind == KernelKind::kSummary || kind == KernelKind::kStats || kind == KernelKind::kGroup;
+  return kind == KernelKind::kSummary || kind == KernelKind::kStats;
 }
 
 }  // namespace

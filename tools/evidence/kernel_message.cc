@@ -213,7 +213,9 @@ constexpr std::string_view kAnchors[] = {"Memory cgroup out of memory: Killed pr
                                          "(oom_kill_allocating_task): Kill process ",
                                          "oom-kill:constraint=",
                                          " invoked oom-killer: gfp_mask=",
-                                         "Memory cgroup stats for "};
+                                         "Memory cgroup stats for ",
+                                         "Tasks in /",
+                                         "Task in /"};
 
 }  // namespace
 
