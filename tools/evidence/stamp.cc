@@ -96,7 +96,8 @@ struct DateTime {
   bool has_year = true;
   std::optional<int64_t> unix_ns() const {
     constexpr int64_t kYear1971 = 365 * int64_t{86400};
-    if (!zone_s || !has_year || local_s < kYear1971) return std::nullopt;
+    constexpr int64_t kYear2255 = 285 * 365 * int64_t{86400};  // nanoseconds end in 2262
+    if (!zone_s || !has_year || local_s < kYear1971 || local_s > kYear2255) return std::nullopt;
     return (local_s - *zone_s) * 1000000000 + nanoseconds;
   }
 };
