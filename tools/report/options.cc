@@ -20,7 +20,8 @@ namespace {
 constexpr char kDescription[] =
     "Says which call stacks hold the memory of a program that ran with libmemtrace.so, and which of them leak.";
 constexpr char kFooter[] =
-    "A PATH is a recording (.rec), a snapshot (.snap), a directory of them, or - for standard input.\n"
+    "A PATH is a recording (.rec), a snapshot (.snap), evidence of a kill (kernel log, docker inspect or events,\n"
+    "kubectl get pod -o json|yaml, cgroup files, a monitor's CSV), a directory of these, or - for standard input.\n"
     "Without an output option a text report goes to standard output.\n\n"
     "Exit status: 0 report made; 1 none could be made; 2 wrong usage; 3 report made from damaged input;\n"
     "4 see --fail-on.";
