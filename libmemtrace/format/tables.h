@@ -87,8 +87,8 @@ struct SiteCell {
   uint64_t temporary_count_q16;  // freed with no allocation of that thread in between
   uint64_t peak_bytes;
   uint64_t peak_epoch;
-  // The first columns that the site needs: column + 1 in the high 8 bits, bytes in the low 56; 0 is empty. The rest
-  // are ColumnCells.
+  // The columns that the site needs most: column + 1 in the high 8 bits, bytes in the low 56; 0 is empty. What has no
+  // room here, or had to make room, is in ColumnCells.
   uint64_t columns[8];
 };
 static_assert(sizeof(SiteCell) == 128);
