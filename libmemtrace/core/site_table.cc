@@ -33,13 +33,14 @@ bool SiteIndex::Grow(std::atomic<uint64_t>* mapped_bytes) {
   mask_ = entries - 1;
   shift_ = static_cast<uint32_t>(std::countl_zero(mask_));
   used_ = 0;
-  mapped_bytes->fetch_add(entries * sizeof(Entry), std::memory_order_relaxed);
+  // Ordered with the subtraction of a thread whose memory the kernel may have given to this one.
+  mapped_bytes->fetch_add(entries * sizeof(Entry), std::memory_order_acq_rel);
   if (old.entries_ == nullptr) return true;
   for (uint32_t i = 0; i <= old.mask_; ++i) {
     if (old.entries_[i].site != 0) Add(old.entries_[i].site, old.entries_[i].cell);
   }
+  mapped_bytes->fetch_sub((old.mask_ + 1) * sizeof(Entry), std::memory_order_acq_rel);
   rt::Unmap(old.entries_, (old.mask_ + 1) * sizeof(Entry));
-  mapped_bytes->fetch_sub((old.mask_ + 1) * sizeof(Entry), std::memory_order_relaxed);
   return true;
 }
 
