@@ -46,7 +46,8 @@ class SignalsBlocked {
 
 std::string ErrorText(int64_t error) { return strerror(static_cast<int>(-error)); }
 
-// musl gives no static thread-local storage to libraries that come late: these get a file of their own beside the usual.
+// musl gives no static thread-local storage to libraries that come late: these get a file of their own beside the
+// usual.
 std::string LibraryFor(const LoadedModules& modules, const std::string& library) {
   const bool is_glibc = std::any_of(modules.modules.begin(), modules.modules.end(),
                                     [](const auto& module) { return module.Find("gnu_get_libc_version").has_value(); });
@@ -73,7 +74,8 @@ class Session {
       tracer_.Wait(TracerClock::now() + kPause);
     }
     if (modules_.modules.empty()) {
-      return "process " + std::to_string(memory_.pid()) + " has no list of loaded libraries: it is static, or its loader "
+      return "process " + std::to_string(memory_.pid()) +
+             " has no list of loaded libraries: it is static, or its loader "
              "has not run yet; try again in a moment";
     }
     return "";
@@ -144,8 +146,8 @@ bool Session::IsBusy(pid_t thread) const {
   Registers registers;
   uint8_t busy = 0;
   return library_->block.thread_busy_known != 0 && tracer_.GetRegisters(thread, &registers) &&
-         memory_.ReadObject(ThreadPointer(thread, registers) + static_cast<uint64_t>(library_->block.thread_busy_offset),
-                            &busy) &&
+         memory_.ReadObject(
+             ThreadPointer(thread, registers) + static_cast<uint64_t>(library_->block.thread_busy_offset), &busy) &&
          busy != 0;
 }
 
@@ -161,7 +163,8 @@ bool Session::AllOutside() const {
   return std::none_of(threads.begin(), threads.end(), [this](pid_t thread) { return IsBusy(thread); });
 }
 
-// The MEMTRACE_ variables that the process was started with, replaced by those that the user gives; each ended by a NUL.
+// The MEMTRACE_ variables that the process was started with, replaced by those that the user gives; each ended by a
+// NUL.
 std::string Session::Environment(const Settings& settings) const {
   std::string result;
   const std::string initial = ReadProcFile("/proc/" + std::to_string(memory_.pid()) + "/environ");
@@ -252,8 +255,10 @@ AttachOutcome Attach(const AttachOrder& order) {
   Problem problem = session.Begin();
   if (!problem.empty()) return {false, problem, ""};
   if (session.recording()) {
-    return {false, "process " + number + " is recorded already, to " + session.path() +
-                       "; `memtrace snapshot " + number + "` takes a snapshot, `memtrace detach " + number + "` ends it", ""};
+    return {false,
+            "process " + number + " is recorded already, to " + session.path() + "; `memtrace snapshot " + number +
+                "` takes a snapshot, `memtrace detach " + number + "` ends it",
+            ""};
   }
   std::string warning;
   if (session.own_malloc()) {
@@ -271,8 +276,11 @@ AttachOutcome Detach(pid_t pid) {
   Problem problem = session.Begin();
   if (!problem.empty()) return {false, problem, ""};
   if (!session.recording()) {
-    return {false, "process " + number + (session.has_library() ? " is not recorded any more"
-                                                                : " is not recorded: memtrace was never attached to it"), ""};
+    return {false,
+            "process " + number +
+                (session.has_library() ? " is not recorded any more"
+                                       : " is not recorded: memtrace was never attached to it"),
+            ""};
   }
   const std::string path = session.path();
   problem = session.Detach();

@@ -12,7 +12,7 @@
 namespace memtrace::injector {
 
 struct AttachOrder {
-  pid_t pid = 0;  // as seen from here
+  pid_t pid = 0;      // as seen from here
   Settings settings;  // MEMTRACE_ variables; the others are as in the environment that the process was started with
   std::string library;
   std::chrono::milliseconds wait{500};  // for a safe point
@@ -20,8 +20,8 @@ struct AttachOrder {
 
 struct AttachOutcome {
   bool done = false;
-  std::string message;    // what was done, or why not and what to do
-  std::string warning;    // what will not be seen; may be empty
+  std::string message;  // what was done, or why not and what to do
+  std::string warning;  // what will not be seen; may be empty
 };
 
 AttachOutcome Attach(const AttachOrder& order);

@@ -43,7 +43,8 @@ std::string WhyNotAttachable(pid_t pid) {
   if (access((executable).c_str(), F_OK) != 0 && errno == ENOENT) return Named(pid) + " is a thread of the kernel";
   Probe probe = ProbeProgram(executable);
   if (probe.visibility == Visibility::kStatic) {
-    return Named(pid) + " is statically linked: there is no loader that could take a library in. Link it dynamically, " +
+    return Named(pid) +
+           " is statically linked: there is no loader that could take a library in. Link it dynamically, " +
            "or link a profiler into it";
   }
   if (probe.visibility == Visibility::kForeign) {
@@ -69,8 +70,9 @@ std::string WhyNotTraceable(pid_t pid, const std::string& error) {
     }
     return refused + grant;
   }
-  return refused + "a security module (AppArmor, SELinux) or a user namespace above this one may forbid it; run memtrace "
-                   "as root on the host, outside of any container";
+  return refused +
+         "a security module (AppArmor, SELinux) or a user namespace above this one may forbid it; run memtrace "
+         "as root on the host, outside of any container";
 }
 
 }  // namespace memtrace::injector

@@ -28,7 +28,8 @@ struct Binding {
 };
 
 // What has to be changed. Reads much; the process may run meanwhile. `bound` says which way.
-Binding PlanBinding(const ProcessMemory& memory, const LoadedModules& modules, const LibraryInTarget& library, bool bound);
+Binding PlanBinding(const ProcessMemory& memory, const LoadedModules& modules, const LibraryInTarget& library,
+                    bool bound);
 
 // Makes the changes. Requires: all threads are stopped, and the loader is not in the middle of anything. Returns how
 // many slots were changed.

@@ -24,9 +24,7 @@ Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
 ContainerRoot::ContainerRoot(const std::string& directory)
     : root_(open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)) {}
 
-ContainerRoot ContainerRoot::OfProcess(pid_t pid) {
-  return ContainerRoot("/proc/" + std::to_string(pid) + "/root");
-}
+ContainerRoot ContainerRoot::OfProcess(pid_t pid) { return ContainerRoot("/proc/" + std::to_string(pid) + "/root"); }
 
 Descriptor ContainerRoot::Open(const std::string& path, uint64_t flags) const {
   open_how how{};
@@ -79,7 +77,11 @@ namespace {
 // Length of the valid UTF-8 sequence at the start, 0 if there is none.
 size_t Utf8Length(const std::string& text, size_t at) {
   const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[at + i]); };
-  const size_t length = byte(0) < 0x80 ? 1 : byte(0) >= 0xf0 && byte(0) < 0xf5 ? 4 : byte(0) >= 0xe0 ? 3 : byte(0) >= 0xc2 ? 2 : 0;
+  const size_t length = byte(0) < 0x80                      ? 1
+                        : byte(0) >= 0xf0 && byte(0) < 0xf5 ? 4
+                        : byte(0) >= 0xe0                   ? 3
+                        : byte(0) >= 0xc2                   ? 2
+                                                            : 0;
   if (length == 0 || byte(0) >= 0xf5 || at + length > text.size()) return 0;
   for (size_t i = 1; i < length; ++i) {
     if ((byte(i) & 0xc0) != 0x80) return 0;
@@ -96,7 +98,8 @@ std::string Printable(const std::string& text, size_t most) {
     const auto byte = static_cast<unsigned char>(text[at]);
     const size_t length = Utf8Length(text, at);
     // U+0080 to U+009F are control characters too.
-    const bool control = byte < 0x20 || byte == 0x7f || (byte == 0xc2 && length == 2 && static_cast<unsigned char>(text[at + 1]) < 0xa0);
+    const bool control =
+        byte < 0x20 || byte == 0x7f || (byte == 0xc2 && length == 2 && static_cast<unsigned char>(text[at + 1]) < 0xa0);
     if (length == 0 || control) {
       char escaped[8];
       snprintf(escaped, sizeof(escaped), "\\x%02x", byte);

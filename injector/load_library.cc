@@ -131,8 +131,10 @@ std::optional<LibraryInTarget> FindLibraryIn(const ProcessMemory& memory, const 
     const uint64_t note = modules.modules[i].FindNote("memtrace", format::kControlNote);
     int32_t distances[2];
     if (note == 0 || !memory.Read(note, distances, sizeof(distances))) continue;
-    LibraryInTarget library{i, note + static_cast<uint64_t>(int64_t{distances[0]}),
-                            note + 4 + static_cast<uint64_t>(int64_t{distances[1]}), {}};
+    LibraryInTarget library{i,
+                            note + static_cast<uint64_t>(int64_t{distances[0]}),
+                            note + 4 + static_cast<uint64_t>(int64_t{distances[1]}),
+                            {}};
     if (memory.ReadObject(library.block_at, &library.block)) return library;
   }
   return std::nullopt;

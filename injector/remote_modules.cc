@@ -116,7 +116,9 @@ bool RemoteModule::IsDefault(uint64_t index) const {
 template <typename Visit>
 void RemoteModule::ForEachDefinition(Visit visit) const {
   if (symbols_ == 0 || names_ == 0) return;
-  const uint64_t count = gnu_hash_ != 0 ? CountByGnuHash(*memory_, gnu_hash_) : hash_ != 0 ? CountByHash(*memory_, hash_) : 0;
+  const uint64_t count = gnu_hash_ != 0 ? CountByGnuHash(*memory_, gnu_hash_)
+                         : hash_ != 0   ? CountByHash(*memory_, hash_)
+                                        : 0;
   const auto table = memory_->ReadArray<Elf64_Sym>(symbols_, count, kMostSymbols);
   const auto names = memory_->ReadArray<char>(names_, names_bytes_, uint64_t{64} << 20);
   for (size_t i = 0; i < table.size(); ++i) {
@@ -157,7 +159,8 @@ void RemoteModule::VisitRelocations(uint64_t table, uint64_t bytes, uint64_t ski
       const uint64_t index = ELF64_R_SYM(relocation.r_info);
       const auto [name, is_new] = names.try_emplace(index);
       Elf64_Sym symbol;
-      if (is_new && memory_->ReadObject(symbols_ + index * sizeof(symbol), &symbol)) name->second = Name(symbol.st_name);
+      if (is_new && memory_->ReadObject(symbols_ + index * sizeof(symbol), &symbol))
+        name->second = Name(symbol.st_name);
       if (!name->second.empty()) visit(name->second, bias_ + relocation.r_offset);
     }
   }

@@ -51,11 +51,13 @@ Problem RemoteThread::Prepare(uint64_t stack_bytes) {
     std::vector<uint8_t> content;
     if (GetSet(type, &content)) sets_.emplace_back(type, std::move(content));
   }
-  if (Ptrace(kGetSignalMask, thread_, sizeof(mask_), &mask_) != 0) return "the signal mask of " + subject + " cannot be read";
+  if (Ptrace(kGetSignalMask, thread_, sizeof(mask_), &mask_) != 0)
+    return "the signal mask of " + subject + " cannot be read";
   // Signals wait, but for those that code brings on itself: the kernel would reset their actions.
   uint64_t all = ~uint64_t{0};
   for (const int signal : {SIGTRAP, SIGSEGV, SIGBUS, SIGILL, SIGFPE}) all &= ~(uint64_t{1} << (signal - 1));
-  if (Ptrace(kSetSignalMask, thread_, sizeof(all), &all) != 0) return "the signal mask of " + subject + " cannot be set";
+  if (Ptrace(kSetSignalMask, thread_, sizeof(all), &all) != 0)
+    return "the signal mask of " + subject + " cannot be set";
   // Suspends the filter where we may (CAP_SYS_ADMIN).
   const bool has_filter = StatusField(thread_, "Seccomp:").find_first_not_of('0') != std::string::npos;
   filtered_ = has_filter && !tracer_.SuspendSeccomp(thread_, true);
@@ -66,10 +68,12 @@ Problem RemoteThread::Prepare(uint64_t stack_bytes) {
            "; the kernel may forbid it (proc_mem.force_override)";
   }
   int64_t mapped = 0;
-  Problem problem = Syscall(SYS_mmap, {0, stack_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                                       static_cast<uint64_t>(-1), 0}, &mapped);
+  Problem problem = Syscall(
+      SYS_mmap, {0, stack_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, static_cast<uint64_t>(-1), 0},
+      &mapped);
   if (!problem.empty()) return problem;
-  if (mapped < 0 && mapped > -4096) return "the process gets no memory: " + std::string(strerror(static_cast<int>(-mapped)));
+  if (mapped < 0 && mapped > -4096)
+    return "the process gets no memory: " + std::string(strerror(static_cast<int>(-mapped)));
   stack_ = static_cast<uint64_t>(mapped);
   stack_bytes_ = stack_bytes;
   return "";

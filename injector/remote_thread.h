@@ -33,8 +33,8 @@ class RemoteThread {
   // After this errno is saved too.
   void SaveErrno(uint64_t errno_location_function);
 
-  // Copies data to the far end of the stack; returns its address, 0 if there is no room. It is there until the thread is
-  // restored.
+  // Copies data to the far end of the stack; returns its address, 0 if there is no room. It is there until the thread
+  // is restored.
   uint64_t Put(const void* data, size_t size);
   uint64_t Put(const std::string& text) { return Put(text.c_str(), text.size() + 1); }
 

@@ -12,14 +12,15 @@ namespace memtrace::injector {
 namespace {
 
 // Where a thread stops. Each function's first definition is what the program calls.
-constexpr const char* kAllocation[] = {"malloc", "free", "calloc", "realloc", "posix_memalign", "_Znwm", "_ZdlPv", "_ZdlPvm"};
+constexpr const char* kAllocation[] = {"malloc",         "free",  "calloc", "realloc",
+                                       "posix_memalign", "_Znwm", "_ZdlPv", "_ZdlPvm"};
 // A stack with one of these on it may hold a lock that dlopen wants: also that of the list of threads' stacks, in
 // which it sets up thread-local storage.
-constexpr const char* kLocking[] = {"malloc",         "free",     "calloc",   "realloc",        "posix_memalign",
-                                    "memalign",       "valloc",   "pvalloc",  "aligned_alloc",  "dlopen",
-                                    "dlmopen",        "dlclose",  "dlsym",    "dl_iterate_phdr", "pthread_create",
-                                    "pthread_exit",   "fork",     "vfork",    "_Fork",          "exit",
-                                    "mallinfo",       "mallinfo2", "malloc_trim", "malloc_info", "malloc_stats"};
+constexpr const char* kLocking[] = {"malloc",       "free",      "calloc",      "realloc",         "posix_memalign",
+                                    "memalign",     "valloc",    "pvalloc",     "aligned_alloc",   "dlopen",
+                                    "dlmopen",      "dlclose",   "dlsym",       "dl_iterate_phdr", "pthread_create",
+                                    "pthread_exit", "fork",      "vfork",       "_Fork",           "exit",
+                                    "mallinfo",     "mallinfo2", "malloc_trim", "malloc_info",     "malloc_stats"};
 // System calls that allocators and the loader make while they hold a lock. Waiting for a lock (futex) is told apart by
 // the stack.
 constexpr uint64_t kMemoryCalls[] = {SYS_mmap, SYS_munmap, SYS_mremap, SYS_mprotect, SYS_madvise, SYS_brk};
@@ -147,10 +148,12 @@ SafePoint FindSafePoint(Tracer* tracer, const LoadedModules& modules, std::chron
   const pid_t thread = search.ByStack();
   tracer->ResumeAllBut(thread);
   if (thread != 0) return {thread, ""};
-  return {0, "no thread came to a point where it surely holds no lock of the allocator or the loader: none called an "
-             "allocation function from its own code within " + std::to_string(limit.count()) +
-             " ms, and no stack could be read to its end; try again while the process is busy, or give it longer with "
-             "--wait"};
+  return {0,
+          "no thread came to a point where it surely holds no lock of the allocator or the loader: none called an "
+          "allocation function from its own code within " +
+              std::to_string(limit.count()) +
+              " ms, and no stack could be read to its end; try again while the process is busy, or give it longer with "
+              "--wait"};
 }
 
 }  // namespace memtrace::injector

@@ -151,13 +151,13 @@ SnapshotOutcome TakeSnapshotOf(const SnapshotOrder& order) {
         {recording->data(), recording->bytes(), proc.c_str(), &cgroup, rt::Text(stem.data(), stem.size()),
          recording->header().snapshots_taken + 1, format::Trigger::kRequest, 0, workspace.data(), names.get()},
         &written);
-    const std::string shown = (beside ? found->shown : order.directory) + std::string(written.c_str()).substr(place.size());
+    const std::string shown =
+        (beside ? found->shown : order.directory) + std::string(written.c_str()).substr(place.size());
     if (result != 0) return Failed("cannot write " + Printable(shown, 1024) + ": " + strerror(-result));
     return {true, shown, ""};
   }
-  return Failed("process " + order.pid +
-                " is not recorded: it has no recording mapped. Begin with `memtrace attach " + order.pid +
-                "`, or start it with `memtrace run`");
+  return Failed("process " + order.pid + " is not recorded: it has no recording mapped. Begin with `memtrace attach " +
+                order.pid + "`, or start it with `memtrace run`");
 }
 
 }  // namespace memtrace::injector

@@ -192,9 +192,9 @@ void Tracer::HandleStranger(pid_t id, int status) {
 // handler explains to the program: they are told to restart unless a handler runs. A time limit of theirs begins anew.
 void Tracer::RestartSystemCall(pid_t thread) const {
 #if defined(__x86_64__)
-  constexpr uint64_t kCalls[] = {SYS_epoll_wait, SYS_epoll_pwait, SYS_epoll_pwait2, SYS_semop, SYS_semtimedop,
-                                 SYS_io_getevents, SYS_rt_sigtimedwait, SYS_read, SYS_recvfrom, SYS_recvmsg,
-                                 SYS_accept, SYS_accept4};
+  constexpr uint64_t kCalls[] = {SYS_epoll_wait, SYS_epoll_pwait,  SYS_epoll_pwait2,    SYS_semop,
+                                 SYS_semtimedop, SYS_io_getevents, SYS_rt_sigtimedwait, SYS_read,
+                                 SYS_recvfrom,   SYS_recvmsg,      SYS_accept,          SYS_accept4};
   constexpr int64_t kRestartNoHandler = -514;  // ERESTARTNOHAND of include/linux/errno.h
   Registers registers;
   if (!GetRegisters(thread, &registers) || !InSystemCall(registers) || Result(registers) != -EINTR) return;

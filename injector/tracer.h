@@ -1,5 +1,5 @@
-// Traces all threads of a process with ptrace: stops and resumes them, plants breakpoints. Signals that arrive meanwhile
-// are delivered, threads and processes that are born meanwhile are minded.
+// Traces all threads of a process with ptrace: stops and resumes them, plants breakpoints. Signals that arrive
+// meanwhile are delivered, threads and processes that are born meanwhile are minded.
 #ifndef MEMTRACE_INJECTOR_TRACER_H_
 #define MEMTRACE_INJECTOR_TRACER_H_
 

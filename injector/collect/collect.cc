@@ -82,14 +82,16 @@ class Collection {
 
   bool FindTheTarget() {
     target_ = FindTarget(order_.target);
-    if (target_.pid > 0 && target_.kind != TargetKind::kCgroup && access(("/proc/" + std::to_string(target_.pid)).c_str(), F_OK) == 0) {
+    if (target_.pid > 0 && target_.kind != TargetKind::kCgroup &&
+        access(("/proc/" + std::to_string(target_.pid)).c_str(), F_OK) == 0) {
       container_ = ContainerIdIn(ReadProcFile("/proc/" + std::to_string(target_.pid) + "/cgroup"));
       if (target_.kind == TargetKind::kContainer) container_ = order_.target;
     } else if (target_.kind == TargetKind::kContainer) {
       container_ = order_.target;
       target_.pid = 0;
     } else {
-      return Fail(target_.message.empty() ? order_.target + " is a cgroup: name a process or a container" : target_.message);
+      return Fail(target_.message.empty() ? order_.target + " is a cgroup: name a process or a container"
+                                          : target_.message);
     }
     for (const char* runtime : {"docker", "podman"}) {
       if (container_.empty() || container_[0] == '-' || !inspect_.empty()) break;
@@ -99,7 +101,8 @@ class Collection {
         inspect_.clear();
       }
     }
-    if (target_.pid == 0 && runtime_.empty()) return Fail(target_.message + "; start docker or podman, or name a process");
+    if (target_.pid == 0 && runtime_.empty())
+      return Fail(target_.message + "; start docker or podman, or name a process");
     return true;
   }
 
@@ -129,8 +132,13 @@ class Collection {
     clock_gettime(CLOCK_REALTIME, &now);
     char until[64];
     snprintf(until, sizeof(until), "--until=%lld.%09ld", static_cast<long long>(now.tv_sec), now.tv_nsec);
-    std::vector<std::string> command = {runtime_, "events", "--since=0", "--filter", "container=" + container_,
-                                        "--format={{json .}}", runtime_ == "podman" ? "--stream=false" : until};
+    std::vector<std::string> command = {runtime_,
+                                        "events",
+                                        "--since=0",
+                                        "--filter",
+                                        "container=" + container_,
+                                        "--format={{json .}}",
+                                        runtime_ == "podman" ? "--stream=false" : until};
     const bool ok = ReadOutput(command, kMostDocumentBytes, &events);
     if (ok) WriteText(Place("evidence/events.jsonl"), events);
     Note(std::string("inspect: ") + runtime_);
@@ -148,7 +156,8 @@ class Collection {
     while (const dirent* entry = readdir(listing)) {
       const std::string name = entry->d_name;
       constexpr const char* kFamilies[] = {"memory.", "pids.", "cgroup."};
-      if (std::none_of(std::begin(kFamilies), std::end(kFamilies), [&](const char* f) { return name.starts_with(f); })) {
+      if (std::none_of(std::begin(kFamilies), std::end(kFamilies),
+                       [&](const char* f) { return name.starts_with(f); })) {
         continue;
       }
       const std::string text = ReadProcFile(directory + "/" + name);
@@ -177,7 +186,8 @@ class Collection {
     if (!order_.recordings.empty()) return {order_.recordings};
     std::vector<std::string> directories = {kDefaultDirectory};
     std::string set;
-    if (target_.pid > 0) set = Variable(ReadProcFile("/proc/" + std::to_string(target_.pid) + "/environ"), "MEMTRACE_DIR", "");
+    if (target_.pid > 0)
+      set = Variable(ReadProcFile("/proc/" + std::to_string(target_.pid) + "/environ"), "MEMTRACE_DIR", "");
     if (set.empty()) set = Variable(inspect_, "MEMTRACE_DIR", "\"");
     if (set.starts_with('/') && set != kDefaultDirectory) directories.insert(directories.begin(), set);
     const std::string user = target_.pid > 0 ? StatusField(target_.pid, "Uid:") : "";
@@ -217,7 +227,8 @@ class Collection {
       count += std::max(found, 0);
     }
     if (count == 0) {
-      Note("recordings: none in " + Printable(Directories()[0]) + "; if the program keeps them elsewhere, name the place "
+      Note("recordings: none in " + Printable(Directories()[0]) +
+           "; if the program keeps them elsewhere, name the place "
            "with --recordings");
     }
   }
@@ -240,7 +251,8 @@ class Collection {
 
   void CopyDebugFile(const std::string& path, const std::string& build_id, const std::string& link) {
     const std::string directory = path.substr(0, path.rfind('/'));
-    std::vector<std::string> places = {"/usr/lib/debug/.build-id/" + build_id.substr(0, 2) + "/" + build_id.substr(2) + ".debug"};
+    std::vector<std::string> places = {"/usr/lib/debug/.build-id/" + build_id.substr(0, 2) + "/" + build_id.substr(2) +
+                                       ".debug"};
     if (!link.empty()) {
       for (const std::string& where : {directory, directory + "/.debug", "/usr/lib/debug" + directory}) {
         places.push_back(where + "/" + link);

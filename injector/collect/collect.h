@@ -13,8 +13,8 @@
 namespace memtrace::injector {
 
 struct CollectOrder {
-  std::string target;     // a process id, or the name or id of a docker or podman container, running or dead
-  std::string directory;  // made, if it is not there; must be empty
+  std::string target;      // a process id, or the name or id of a docker or podman container, running or dead
+  std::string directory;   // made, if it is not there; must be empty
   std::string recordings;  // where the target keeps its recordings; empty: as its environment says
 };
 

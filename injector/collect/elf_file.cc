@@ -15,7 +15,8 @@ constexpr unsigned kMostSections = 65535;
 constexpr size_t kMostBuildIdBytes = 32;
 
 bool ReadAt(int fd, void* buffer, size_t size, uint64_t offset) {
-  return offset < (uint64_t{1} << 62) && pread(fd, buffer, size, static_cast<off_t>(offset)) == static_cast<ssize_t>(size);
+  return offset < (uint64_t{1} << 62) &&
+         pread(fd, buffer, size, static_cast<off_t>(offset)) == static_cast<ssize_t>(size);
 }
 
 std::string Hex(const uint8_t* bytes, size_t size) {

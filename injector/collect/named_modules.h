@@ -7,8 +7,8 @@
 
 namespace memtrace::injector {
 
-// Adds path by build-id (hexadecimal). A file that lies about itself adds nothing, or nonsense: whoever opens a path must
-// not trust it, and compares the build-id. False: no recording of this version.
+// Adds path by build-id (hexadecimal). A file that lies about itself adds nothing, or nonsense: whoever opens a path
+// must not trust it, and compares the build-id. False: no recording of this version.
 bool AddNamedModules(const std::string& recording, std::map<std::string, std::string>* path_by_build_id);
 
 }  // namespace memtrace::injector

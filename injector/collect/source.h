@@ -14,7 +14,8 @@ namespace memtrace::injector {
 class Source {
  public:
   virtual ~Source() = default;
-  // Copies the regular file at `path`, links followed inside of the container only, to a new file. 0 or an error number.
+  // Copies the regular file at `path`, links followed inside of the container only, to a new file. 0 or an error
+  // number.
   virtual int CopyFile(const std::string& path, const std::string& to, uint64_t most_bytes) = 0;
   // Copies those regular files of a directory that `wants` for their names into `to`; at most `most_bytes` in all.
   // Returns how many; negative: there is no such directory.

@@ -135,7 +135,8 @@ class Tar {
     char buffer[65536];
     while (bytes > 0) {
       const size_t size = std::min<uint64_t>(bytes, sizeof(buffer));
-      if (child_.Read(buffer, size) != size || write(file.get(), buffer, size) != static_cast<ssize_t>(size)) return false;
+      if (child_.Read(buffer, size) != size || write(file.get(), buffer, size) != static_cast<ssize_t>(size))
+        return false;
       bytes -= size;
     }
     return true;

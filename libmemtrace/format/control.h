@@ -44,8 +44,8 @@ struct ControlBlock {
   // From the thread pointer of a thread to its ThreadState::in_memtrace; valid if thread_busy_known.
   int64_t thread_busy_offset;
   uint64_t thread_busy_known;
-  uint64_t mode;  // address of a 32-bit word that is kModeRecording while the process is recorded
-  uint64_t path;  // address of the recording's path, ended by a NUL
+  uint64_t mode;               // address of a 32-bit word that is kModeRecording while the process is recorded
+  uint64_t path;               // address of the recording's path, ended by a NUL
   uint64_t heap_bytes_before;  // written by the attacher before kStart, see Header
   Patch patches[kMostPatches];
 };

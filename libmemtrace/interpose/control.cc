@@ -13,7 +13,8 @@
 
 // NOLINTNEXTLINE(readability-identifier-naming): the assembly below names them
 extern "C" {
-__attribute__((visibility("hidden"), used)) long memtrace_control(memtrace::format::Order order, const char* const* environment);
+__attribute__((visibility("hidden"), used)) long memtrace_control(memtrace::format::Order order,
+                                                                  const char* const* environment);
 __attribute__((visibility("hidden"))) extern memtrace::format::ControlBlock memtrace_control_block;
 }
 

@@ -1,8 +1,7 @@
-#include "injector/attach.h"
-
 #include <cstdio>
 #include <memory>
 
+#include "injector/attach.h"
 #include "injector/launch.h"
 #include "tools/memtrace/commands.h"
 #include "tools/memtrace/variables.h"
@@ -25,7 +24,8 @@ int Finish(const injector::AttachOutcome& outcome, const char* done) {
 void AddAttach(CLI::App* app, Action* action) {
   CLI::App* attach = app->add_subcommand("attach", "Load the library into a running process and begin to record.");
   attach->footer(
-      "Each option stands for the variable in brackets; what is not given is as in the environment that the process was\n"
+      "Each option stands for the variable in brackets; what is not given is as in the environment that the process "
+      "was\n"
       "started with. The process may live in another container. What it allocated before is not in the recording.\n"
       "Needs the right to trace it: its user, or root, and in a container the capability SYS_PTRACE.\n"
       "Exit status: 0 it is recorded, 1 it is not, 2 usage.");
@@ -34,7 +34,9 @@ void AddAttach(CLI::App* app, Action* action) {
   AddVariableOptions(attach, variables);
   attach->add_option("--library", order->library, "another libmemtrace.so")->option_text("FILE");
   auto wait_ms = std::make_shared<unsigned>(500);
-  attach->add_option("--wait", *wait_ms, "how long to wait for the process to allocate, which makes it safest (default 500)")
+  attach
+      ->add_option("--wait", *wait_ms,
+                   "how long to wait for the process to allocate, which makes it safest (default 500)")
       ->check(CLI::Range(0, 600'000))
       ->option_text("MS");
   attach->add_option("PID", order->pid, "process id, as seen from here")->required()->check(CLI::PositiveNumber);
@@ -56,13 +58,12 @@ void AddAttach(CLI::App* app, Action* action) {
 
 void AddDetach(CLI::App* app, Action* action) {
   CLI::App* detach = app->add_subcommand("detach", "End the recording of a process, which goes on as before.");
-  detach->footer("The library stays in the process, unused. `memtrace attach` begins a new recording.\n"
-                 "Exit status: 0 it is not recorded any more, 1 it could not be done, 2 usage.");
+  detach->footer(
+      "The library stays in the process, unused. `memtrace attach` begins a new recording.\n"
+      "Exit status: 0 it is not recorded any more, 1 it could not be done, 2 usage.");
   auto pid = std::make_shared<int>(0);
   detach->add_option("PID", *pid, "process id, as seen from here")->required()->check(CLI::PositiveNumber);
-  detach->callback([pid, action] {
-    *action = [pid] { return Finish(injector::Detach(*pid), "recorded to"); };
-  });
+  detach->callback([pid, action] { *action = [pid] { return Finish(injector::Detach(*pid), "recorded to"); }; });
 }
 
 }  // namespace memtrace::commands

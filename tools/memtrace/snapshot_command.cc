@@ -37,7 +37,8 @@ void AddSnapshot(CLI::App* app, Action* action) {
   auto name = std::make_shared<std::string>();
   snapshot->add_option("TARGET", *name, "process id, or name or id of a docker or podman container: its first process")
       ->required()
-      ->check([](const std::string& text) { return text.empty() || text[0] == '-' ? "give a process or container" : ""; });
+      ->check(
+          [](const std::string& text) { return text.empty() || text[0] == '-' ? "give a process or container" : ""; });
   snapshot->add_option("-o,--output", order->directory, "directory for the snapshot (default: beside the recording)")
       ->check(CLI::ExistingDirectory)
       ->option_text("DIR");
