@@ -270,6 +270,24 @@ class Surroundings(Attaching):
         recordings = self.files(".rec", directory=root + "/tmp/recordings")
         self.assertEqual(len(recordings), 1)
 
+    def test_other_releases_of_glibc(self):
+        """From 2.31, whose dlopen is not in libc, on; `cat` loads no libdl and allocates nothing meanwhile."""
+        worlds = os.environ.get("MEMTRACE_WORLDS", "/var/cache/memtrace-worlds")
+        roots = [os.path.join(worlds, name) for name in ("bullseye", "bookworm", "trixie", "sid")]
+        roots = [root for root in roots if os.path.exists(root + "/bin/cat")]
+        if not roots or os.getuid() != 0:
+            self.skipTest(f"only root can enter the releases that scripts/worlds makes in {worlds}")
+        for root in roots:
+            with self.subTest(os.path.basename(root)):
+                process = self.start("/bin/cat", preload=False, stdin=subprocess.PIPE,
+                                     preexec_fn=lambda: (os.chroot(root), os.chdir("/")))
+                harness.wait_until(lambda: open(f"/proc/{process.pid}/comm").read() == "cat\n")
+                self.recordings = "/tmp/memtrace-attach-" + str(process.pid)
+                self.addCleanup(shutil.rmtree, root + self.recordings, True)
+                self.attach(process)
+                self.detach(process)
+                self.assertEqual(process.communicate(b"fine\n", timeout=harness.TIMEOUT_S), (b"fine\n", b""))
+
     def test_seccomp(self):
         """A filter that kills for what loading from memory needs."""
         source = ("import ctypes, os, struct, sys; libc = ctypes.CDLL(None);"
