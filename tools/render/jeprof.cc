@@ -7,13 +7,15 @@
 namespace memtrace::tools {
 namespace {
 
-// jeprof takes one off each address but the first, as of return addresses.
-std::string Addresses(const Profile& profile, uint32_t node) {
+// One address for the frames that are inlined into a function and the function. jeprof takes one off each address but
+// the first, as of return addresses.
+std::string Addresses(FrameTable* frames, uint32_t node) {
   std::string text;
-  for (; node != 0; node = profile.nodes[node].parent) {
-    const StackNode& frame = profile.nodes[node];
-    if (frame.module != format::kNoModule && IsOwnModule(profile.modules[frame.module])) continue;
-    text += fmt::format(" {:#x}", frame.pc + (text.empty() ? 0 : 1));
+  for (const uint32_t index : frames->Stack(node)) {
+    const Frame& frame = frames->frame(index);
+    if (frame.source.inlined) continue;
+    const uint64_t bias = frame.module != nullptr ? frame.module->bias : 0;
+    text += fmt::format(" {:#x}", frame.offset + bias + (text.empty() ? 0 : 1));
   }
   return text.empty() ? " 0x0" : text;
 }
@@ -33,10 +35,11 @@ std::string MapLine(const Module& module) {
 void WriteJeprof(const Report& report, std::ostream* out) {
   const Profile& profile = *report.profile;
   const Totals& totals = profile.totals;
+  ResolveStacks(report.table, report.frames.get());
   *out << "heap_v2/1\n"
        << Counts(totals.live_allocations, totals.live_bytes, totals.allocations, totals.allocated_bytes);
   for (const Site& site : report.table.sites) {
-    *out << '@' << Addresses(profile, site.node) << '\n'
+    *out << '@' << Addresses(report.frames.get(), site.node) << '\n'
          << Counts(site.live_allocations, site.live_bytes, site.allocations, site.allocated_bytes);
   }
   *out << "\nMAPPED_LIBRARIES:\n";
