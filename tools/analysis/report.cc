@@ -125,6 +125,11 @@ constexpr FlagText kFlags[] = {
 std::vector<std::string> BlindSpots(const Report& report) {
   const format::Header& header = report.profile->header;
   std::vector<std::string> spots;
+  if (!report.profile->has_history) {
+    spots.emplace_back(
+        "The input is a heap profile of jemalloc: sums per stack, without times and frees. Sizes are averages of their "
+        "stack.");
+  }
   for (const FlagText& known : kFlags) {
     if ((header.flags & known.flag) != 0) spots.emplace_back(known.text);
   }
@@ -204,8 +209,9 @@ Report BuildReport(ProcessStates states, Symbolizer* symbolizer, const std::stri
   report.cgroup = ReadCgroupFacts(profile);
   PlaceMemory(snapshot_memory, &report);
   const SuspectLimits limits{profile.totals.live_bytes, report.cgroup.limit_bytes, IsBuildingUp(report)};
-  report.suspects =
-      FindSuspects(profile, report.table, report.frames.get(), WorkClock(profile, report.end_ns), trend, limits);
+  if (profile.has_history)
+    report.suspects =
+        FindSuspects(profile, report.table, report.frames.get(), WorkClock(profile, report.end_ns), trend, limits);
   report.suppressed = std::erase_if(report.suspects, [&](const Suspect& suspect) {
     const std::vector<uint32_t> stack = report.frames->Stack(report.table.sites[suspect.site].node);
     return suppressions.Match(*report.frames, stack);

@@ -139,6 +139,10 @@ Winner WithRecording(const Case& facts) {
     return Unknown("No leak suspect, but memtrace saw only part of the program's allocations.",
                    "memtrace doctor says what was not seen and why.");
   }
+  if (!report.profile->has_history) {
+    return Unknown("The input says what lives and nothing about its past: what grows cannot be told from it alone.",
+                   "Compare two of them: memtrace-report --baseline EARLIER LATER.");
+  }
   if (facts.ended_at_limit()) {
     return Unknown(
         fmt::format("What filled the limit does not show: {} of native heap were live, and nothing in it grows.",

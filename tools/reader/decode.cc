@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "tools/common/quantity.h"
+#include "tools/reader/jemalloc_profile.h"
 
 namespace memtrace::tools {
 
@@ -24,6 +25,8 @@ void AddBlob(Blob blob, std::vector<Blob>* blobs) {
 }  // namespace
 
 Result<Profile> Decode(const RecordingFile& file) {
+  const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
+  if (IsJemallocProfile(text)) return DecodeJemallocProfile(file.name(), text);
   Profile profile;
   profile.file_name = file.name();
   Result<Layout> parsed = Layout::Parse(file, &profile.losses);

@@ -92,6 +92,7 @@ struct Profile {
   std::vector<format::TimelinePoint> timeline;  // by time
   std::vector<Blob> blobs;
   Totals totals;
+  bool has_history = true;  // false: sums without births, deaths and times, so nothing can be said on what grows
   uint64_t work_bytes = 0;  // the work clock now: header and what threads have not flushed
   Losses losses;
 

@@ -11,6 +11,7 @@
 #include <new>
 
 #include "libmemtrace/format/recording.h"
+#include "tools/reader/jemalloc_profile.h"
 #include "tools/common/progress.h"
 
 namespace memtrace::tools {
@@ -56,8 +57,8 @@ bool Append(int fd, size_t limit, ProgressStage* progress, std::vector<std::byte
 }
 
 bool HasMagic(const std::vector<std::byte>& bytes) {
-  return bytes.size() >= sizeof(format::kMagic) &&
-         std::memcmp(bytes.data(), format::kMagic, sizeof(format::kMagic)) == 0;
+  const std::string_view begin(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  return begin.starts_with(std::string_view(format::kMagic, sizeof(format::kMagic))) || IsJemallocProfile(begin);
 }
 
 // Reads `size` bytes at `offset` over those that are there. What cannot be read stays as it was.

@@ -58,7 +58,9 @@ Json TargetJson(const Report& report) {
   if (target.container_id.empty() && incident.state != nullptr) target.container_id = incident.state->id;
   return {{"exe", OrNull(target.exe)},
           {"command", target.command.empty() ? Json(nullptr) : Json(target.command)},
-          {"pid", report.recorded ? Json(report.profile->header.pid) : PidOfVictim(report.incident)},
+          {"pid", !report.recorded              ? PidOfVictim(report.incident)
+                  : report.profile->has_history ? Json(report.profile->header.pid)
+                                                : Json(nullptr)},
           {"start_time", report.started_ns != 0 ? Json(FormatUtc(report.started_ns)) : Json(nullptr)},
           {"uptime_s", report.started_ns != 0 ? Json(Rounded(target.uptime_s)) : Json(nullptr)},
           {"hostname", OrNull(target.hostname)},
@@ -69,23 +71,23 @@ Json TargetJson(const Report& report) {
 Json RecordingJson(const Report& report) {
   const format::Header& header = report.profile->header;
   const Totals& totals = report.profile->totals;
-  Json json = {{"state", report.state},
-               {"trigger", report.trigger},
-               {"sampling", OrNull(SamplingName(header))},
-               {"sample_bytes", CurrentRate(header).bytes},
-               {"coarsest_sample_bytes", report.profile->CoarsestRate()},
-               {"slow_path_s", static_cast<double>(header.slow_path_ns) / 1e9},
-               {"attached_late", header.origin == static_cast<uint32_t>(format::Origin::kAttach)},
-               {"heap_bytes_before",
-                header.heap_bytes_before == format::kUnknown ? Json() : Json(header.heap_bytes_before)},
-               {"inherited_bytes", header.inherited_bytes == format::kUnknown ? Json() : Json(header.inherited_bytes)},
-               {"own_bytes",
-                {{"file", header.front_bytes + uint64_t{header.chunk_count} * header.chunk_bytes},
-                 {"private", header.private_bytes > 0 ? Json(header.private_bytes) : Json()}}},
-               {"dropped",
-                {{"allocations", totals.dropped_allocations},
-                 {"frees", totals.dropped_frees},
-                 {"reason", OrNull(report.DropReason())}}}};
+  Json json = {
+      {"state", report.state},
+      {"trigger", report.trigger},
+      {"sampling", OrNull(SamplingName(header))},
+      {"sample_bytes", CurrentRate(header).bytes},
+      {"coarsest_sample_bytes", report.profile->CoarsestRate()},
+      {"slow_path_s", static_cast<double>(header.slow_path_ns) / 1e9},
+      {"attached_late", header.origin == static_cast<uint32_t>(format::Origin::kAttach)},
+      {"heap_bytes_before", header.heap_bytes_before == format::kUnknown ? Json() : Json(header.heap_bytes_before)},
+      {"inherited_bytes", header.inherited_bytes == format::kUnknown ? Json() : Json(header.inherited_bytes)},
+      {"own_bytes",
+       {{"file", header.front_bytes + uint64_t{header.chunk_count} * header.chunk_bytes},
+        {"private", header.private_bytes > 0 ? Json(header.private_bytes) : Json()}}},
+      {"dropped",
+       {{"allocations", totals.dropped_allocations},
+        {"frees", totals.dropped_frees},
+        {"reason", OrNull(report.DropReason())}}}};
   if (!report.recorded) ForgetValues(&json);
   return json;
 }

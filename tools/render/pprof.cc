@@ -165,6 +165,13 @@ void AddSamples(const SiteTable& table, std::span<const ValueKind> values, bool 
   }
 }
 
+const Module* MainModule(const Profile& profile) {
+  const std::string executable = profile.BlobOr(format::BlobKind::kExecutable, "");
+  const auto found = std::find_if(profile.modules.begin(), profile.modules.end(),
+                                  [&](const Module& module) { return module.path == executable; });
+  return found == profile.modules.end() ? nullptr : &*found;
+}
+
 }  // namespace
 
 std::string Gzip(const std::string& text) {
@@ -209,10 +216,10 @@ void WritePprof(const Report& report, Metric metric, std::ostream* out) {
   profile.add_comment(strings.Index(
       fmt::format("memtrace: {} (pid {}), {}", DescribeTarget(report).exe, report.profile->header.pid, report.state)));
 
-  // pprof takes the first mapping for the main program's: modules are recorded in that order.
+  // pprof takes the first mapping for the main program's.
   ResolveStacks(report.table, report.frames.get());
   StackTable stacks(report.frames.get(), &strings, &profile);
-  if (!report.profile->modules.empty()) stacks.MappingOf(&report.profile->modules.front());
+  stacks.MappingOf(MainModule(*report.profile));
   AddSamples(report.table, values, false, &stacks, &strings, &profile);
   if (report.baseline) {
     StackTable base(report.baseline->frames.get(), &strings, &profile);

@@ -65,8 +65,7 @@ const format::Rate& CurrentRate(const format::Header& header) {
 std::string SamplingText(const Profile& profile) {
   const uint64_t current = CurrentRate(profile.header).bytes;
   const uint64_t coarsest = profile.CoarsestRate();
-  const std::string text =
-      current <= 1 ? "every allocation" : fmt::format("one sample per {}", FormatBytes(current));
+  const std::string text = current <= 1 ? "every allocation" : fmt::format("one sample per {}", FormatBytes(current));
   return coarsest <= current ? text : fmt::format("{}, one per {} at times", text, FormatBytes(coarsest));
 }
 

@@ -30,6 +30,10 @@ void WriteTarget(const Report& report, Page* page) {
   if (!report.recorded) return;
   const Target target = DescribeTarget(report);
   const format::Header& header = report.profile->header;
+  if (!report.profile->has_history) {
+    page->Paragraph(fmt::format("{}, a heap profile of jemalloc, {}", target.exe, SamplingText(*report.profile)), 2);
+    return;
+  }
   page->Paragraph(fmt::format("{} (pid {}), {} after {}, {}", target.exe.empty() ? "unknown program" : target.exe,
                               header.pid, report.state, FormatSeconds(target.uptime_s), SamplingText(*report.profile)),
                   2);

@@ -39,7 +39,7 @@ function header() {
   const sampling = recording.sampling === "exact" ? "every allocation" : `one sample per ${bytes(recording.sample_bytes)}`;
   const facts = [`${recording.state}${target.uptime_s === null ? "" : ` after ${seconds(target.uptime_s)}`}`, target.start_time && `started ${target.start_time.replace("T", " ").replace(/\.\d+Z$/, " UTC")}`,
     target.hostname && `host ${target.hostname}`, target.container_id && `container ${target.container_id.slice(0, 12)}`, target.libc, sampling];
-  return headerOf(baseName(target.exe) ?? "unknown program", ` pid ${target.pid}`, facts.filter(Boolean).join(" \u00b7 "), target.command);
+  return headerOf(baseName(target.exe) ?? "unknown program", target.pid === null ? "" : ` pid ${target.pid}`, facts.filter(Boolean).join(" \u00b7 "), target.command);
 }
 
 function headerOf(name, more, facts, command) {
