@@ -349,6 +349,7 @@ std::string HtmlData(std::span<const Report> reports, Metric metric, const HtmlL
                      {"file", Short(report.profile->file_name)},
                      {"target", std::move(target_json)},
                      {"recording", Bounded(RecordingJson(report))},
+                     {"sampling", SamplingText(*report.profile)},
                      {"totals", TotalsJson(report)},
                      {"verdict", BoundedVerdict(report.verdict, limits.lines)},
                      {"memory", MemoryJson(report)},

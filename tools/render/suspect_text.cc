@@ -4,7 +4,6 @@
 
 #include "tools/common/numbers.h"
 #include "tools/common/quantity.h"
-#include "tools/render/target.h"
 
 namespace memtrace::tools {
 namespace {
@@ -44,7 +43,7 @@ std::string WhenFull(const Report& report, const Suspect& suspect) {
 }
 
 std::string HowSure(const Report& report, const Suspect& suspect) {
-  const bool exact = CurrentRate(report.profile->header).bytes <= 1 && suspect.samples == suspect.live_allocations;
+  const bool exact = report.profile->CoarsestRate() <= 1 && suspect.samples == suspect.live_allocations;
   return fmt::format(
       " Confidence: {}, {}.", Name(suspect.confidence),
       exact ? "every block was recorded"

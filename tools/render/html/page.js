@@ -36,9 +36,8 @@ function baseName(path) {
 function header() {
   const {target, recording} = data;
   if (!data.recorded) return headerOf("Memory report", "", "Without a recording: from the evidence of the kernel and the container runtime", null);
-  const sampling = recording.sampling === "exact" ? "every allocation" : `one sample per ${bytes(recording.sample_bytes)}`;
   const facts = [`${recording.state}${target.uptime_s === null ? "" : ` after ${seconds(target.uptime_s)}`}`, target.start_time && `started ${target.start_time.replace("T", " ").replace(/\.\d+Z$/, " UTC")}`,
-    target.hostname && `host ${target.hostname}`, target.container_id && `container ${target.container_id.slice(0, 12)}`, target.libc, sampling];
+    target.hostname && `host ${target.hostname}`, target.container_id && `container ${target.container_id.slice(0, 12)}`, target.libc, data.sampling];
   return headerOf(baseName(target.exe) ?? "unknown program", target.pid === null ? "" : ` pid ${target.pid}`, facts.filter(Boolean).join(" \u00b7 "), target.command);
 }
 
@@ -249,8 +248,8 @@ function recordingSection() {
   const parts = [];
   if (losses.length > 0) parts.push(h("p", {class: "warning"}, "The input is damaged or truncated. Lost: ", losses.map((loss) => `${loss.amount} ${loss.what}`).join("; "), "."));
   if (blind.length > 0) parts.push(h("ul", {}, blind.map((line) => h("li", {}, line))));
-  parts.push(h("p", {}, recording.sampling === "exact" ? "Every allocation was recorded: the figures are exact." :
-    `About one block per ${bytes(recording.sample_bytes)} of allocation was recorded. The figures are estimates without bias; where they scatter, the range of 95 % confidence is in the table of sites.`));
+  parts.push(h("p", {}, recording.coarsest_sample_bytes <= 1 ? "Every allocation was recorded: the figures are exact." :
+    `Recorded was ${data.sampling}. The figures are estimates without bias; where they scatter, the range of 95 % confidence is in the table of sites.`));
   parts.push(pairs([["allocations", count(data.totals.allocations)], ["allocated", bytes(data.totals.allocated_bytes)], ["frees", count(data.totals.frees)], ["freed", bytes(data.totals.freed_bytes)], ["input", data.file]]));
   if (others.length > 0) {
     parts.push(h("h3", {}, "Other processes"), h("div", {class: "scroll"}, h("table", {}, h("thead", {}, h("tr", {}, h("th", {class: "text"}, "Program"), h("th", {class: "number"}, "Live"), h("th", {}, "Verdict"))),
