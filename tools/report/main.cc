@@ -83,9 +83,13 @@ Profile ChooseBaseline(std::vector<Profile> profiles, const Report& report) {
 // Adds the baseline to the first report. False, having said why, if there is none.
 bool AddBaseline(const std::string& path, Symbolizer* symbolizer, std::vector<Report>* reports) {
   if (path.empty()) return true;
-  Inputs inputs = ReadInputs({path});
-  if (inputs.profiles.empty()) return false;
   Report& report = reports->front();
+  Inputs inputs = ReadInputs({path});
+  if (inputs.profiles.empty() || !report.recorded) {
+    Complain("--baseline compares two recordings or snapshots, and there is none " +
+             (report.recorded ? "in " + path : "to compare with " + path));
+    return false;
+  }
   report.baseline = Compare(ChooseBaseline(std::move(inputs.profiles), report), *report.profile, report.table,
                             report.frames.get(), symbolizer);
   return true;
@@ -157,7 +161,7 @@ int Run(const Options& options) {
     Result<Suppressions> read = Suppressions::Read(options.suppressions);
     if (!read.ok()) {
       Complain(read.error().Text());
-      return kExitUsage;
+      return read.error().code == ErrorCode::kUsage ? kExitUsage : kExitNoReport;
     }
     suppressions = std::move(read).value();
   }

@@ -163,6 +163,32 @@ TEST_F(ReportProgramTest, FailOnIsStatus4) {
   EXPECT_EQ(Run("--no-symbols --fail-on oom a.rec").status, 0);
 }
 
+TEST_F(ReportProgramTest, ABaselineWithoutARecordingIsStatus1) {
+  Write("a.rec", Leaking().Build());
+  const Outcome outcome = Run("--no-symbols --baseline missing.rec a.rec");
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_THAT(outcome.err, HasSubstr("--baseline compares two recordings"));
+  EXPECT_EQ(Run("--no-symbols --baseline a.rec a.rec").status, 0);
+}
+
+TEST_F(ReportProgramTest, SuppressionsThatCannotBeRead) {
+  Write("a.rec", Leaking().Build());
+  EXPECT_EQ(Run("--no-symbols --suppressions missing a.rec").status, 1);
+  std::ofstream(directory_ + "/wrong") << "nonsense\n";
+  EXPECT_EQ(Run("--no-symbols --suppressions wrong a.rec").status, 2);
+  std::ofstream(directory_ + "/known") << "leak:service\n";
+  EXPECT_EQ(Run("--no-symbols --fail-on suspect --suppressions known a.rec").status, 0);
+  EXPECT_THAT(Run("--no-symbols --suppressions known a.rec").out, HasSubstr("1 suspect was passed over"));
+}
+
+TEST_F(ReportProgramTest, TwoOutputsToStandardOutputAreStatus2) {
+  Write("a.rec", Leaking().Build());
+  const Outcome outcome = Run("--no-symbols --json --folded a.rec");
+  EXPECT_EQ(outcome.status, 2);
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_THAT(outcome.err, HasSubstr("both go to standard output"));
+}
+
 TEST_F(ReportProgramTest, HelpAndVersionGoToStandardOutput) {
   EXPECT_THAT(Run("--help").out, AllOf(HasSubstr("--sysroot"), HasSubstr("--html")));
   EXPECT_EQ(Run("--version").status, 0);
