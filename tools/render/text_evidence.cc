@@ -48,6 +48,8 @@ void WriteKill(const Evidence& evidence, const OomKill& kill, bool is_recorded, 
                                    TimeText(kill.time), is_recorded ? ", this process" : ""),
                        kPageColumns));
   page->Paragraph(MemoryText(kill), 4);
+  if (kill.lines == kLineChosen)
+    page->Paragraph("chosen to be killed, it or a child of it: who was is not in the log", 4);
   page->Paragraph(fmt::format("{} [{}]", LimitText(kill), evidence.Where(kill.place)), 4);
 }
 
