@@ -85,7 +85,7 @@ std::atomic<int> g_compared{0};
 
 int StacksCompared() { return g_compared; }
 
-[[gnu::noinline]] void SetTrapFlag(bool on) {
+[[gnu::noinline]] void SetTrapFlag([[maybe_unused]] bool on) {
 #if defined(__x86_64__)
   constexpr uint64_t kTrapFlag = 0x100;
   const uint64_t flags = __builtin_ia32_readeflags_u64() & ~kTrapFlag;

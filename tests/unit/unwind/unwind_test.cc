@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "libmemtrace/format/tables.h"
+#include "libmemtrace/unwind/arch.h"
 #include "libmemtrace/unwind/libunwind_backend.h"
 #include "libmemtrace/unwind/memory.h"
 #include "libmemtrace/unwind/modules.h"
@@ -125,7 +126,7 @@ TEST(Unwind, LimitsOfStacks) {
   std::thread([] {
     int inside = 0;
     const StackLimits limits = CurrentStackLimits(reinterpret_cast<uintptr_t>(&inside), false);
-    EXPECT_EQ(limits.high, reinterpret_cast<uintptr_t>(pthread_self()));
+    EXPECT_EQ(limits.high, arch::ThreadPointer());
   }).join();
   const std::vector<char> heap(64 * kPage);
   const auto foreign = reinterpret_cast<uintptr_t>(heap.data()) + 10 * kPage;
