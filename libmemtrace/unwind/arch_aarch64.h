@@ -51,6 +51,21 @@ inline bool IsSignalTrampoline(const uint8_t* code) {
   return same;
 }
 
+// A stub of the procedure linkage table, for which linkers write no tables here: adrp x16; ldr x17, [x16, n]; add x16,
+// x16, n; br x17. It saves nothing, so the return address is in the link register throughout.
+inline constexpr int kLinkageStubBytes = 16;
+inline bool IsLinkageStub(const uint8_t* code) {
+  constexpr uint32_t kMasks[] = {0x9f00001f, 0xffc003ff, 0xffc003ff, 0xffffffff};
+  constexpr uint32_t kCode[] = {0x90000010, 0xf9400211, 0x91000210, 0xd61f0220};
+  bool same = true;
+  for (int i = 0; i < 4; ++i) {
+    uint32_t word;
+    __builtin_memcpy(&word, code + 4 * i, sizeof(word));
+    same &= (word & kMasks[i]) == kCode[i];
+  }
+  return same;
+}
+
 // XPACLRI, a no-op hint where pointer authentication is absent; only works on x30.
 inline uintptr_t StripReturnAddress(uintptr_t address) {
   register uintptr_t x30 asm("x30") = address;

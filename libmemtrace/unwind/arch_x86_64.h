@@ -32,6 +32,10 @@ inline constexpr int kLinkRegister = -1;
 inline constexpr uint16_t kSignalOffset[kRegisters] = {144, 136, 152, 128, 112, 104, 120, 160, 40,
                                                        48,  56,  64,  72,  80,  88,  96,  168};
 
+// Stubs of the procedure linkage table have tables.
+inline constexpr int kLinkageStubBytes = 0;
+inline bool IsLinkageStub(const uint8_t* /*code*/) { return false; }
+
 // mov $__NR_rt_sigreturn, %rax (or %eax, musl's older restorer); syscall. The instruction is fixed by
 // the kernel's ABI and recognised by gdb and libgcc in the same way; `code` holds kTrampolineBytes.
 inline constexpr int kTrampolineBytes = 9;
