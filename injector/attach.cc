@@ -70,7 +70,9 @@ class Session {
     // A program that was just started: its loader has not made the list yet.
     for (int i = 0; i < kAttempts; ++i) {
       Look();
-      if (!modules_.modules.empty()) break;
+      const auto& all = modules_.modules;
+      const auto has_malloc = [](const RemoteModule& module) { return module.Find("malloc").has_value(); };
+      if (modules_.consistent && std::any_of(all.begin(), all.end(), has_malloc)) break;
       tracer_.Wait(TracerClock::now() + kPause);
     }
     if (modules_.modules.empty()) {

@@ -142,12 +142,18 @@ SafePoint FindSafePoint(Tracer* tracer, const LoadedModules& modules, std::chron
   Problem problem = tracer->StopAll();
   if (!problem.empty()) return {0, problem};
   Search search(tracer, modules);
-  if (const pid_t thread = search.AtBreakpoint(limit); thread != 0) return {thread, ""};
-  problem = tracer->StopAll();
-  if (!problem.empty()) return {0, problem};
-  const pid_t thread = search.ByStack();
-  tracer->ResumeAllBut(thread);
-  if (thread != 0) return {thread, ""};
+  // A stack that is no good now may be the next time: also a program that allocates little is not always doing it.
+  constexpr int kAttempts = 3;
+  for (int i = 0; i < kAttempts; ++i) {
+    if (const pid_t thread = search.AtBreakpoint(limit); thread != 0) return {thread, ""};
+    problem = tracer->StopAll();
+    if (!problem.empty()) return {0, problem};
+    if (const pid_t thread = search.ByStack(); thread != 0) {
+      tracer->ResumeAllBut(thread);
+      return {thread, ""};
+    }
+  }
+  tracer->ResumeAll();
   return {0,
           "no thread came to a point where it surely holds no lock of the allocator or the loader: none called an "
           "allocation function from its own code within " +

@@ -281,7 +281,6 @@ class Surroundings(Attaching):
             with self.subTest(os.path.basename(root)):
                 process = self.start("/bin/cat", preload=False, stdin=subprocess.PIPE,
                                      preexec_fn=lambda: (os.chroot(root), os.chdir("/")))
-                harness.wait_until(lambda: open(f"/proc/{process.pid}/comm").read() == "cat\n")
                 self.recordings = "/tmp/memtrace-attach-" + str(process.pid)
                 self.addCleanup(shutil.rmtree, root + self.recordings, True)
                 self.attach(process)
