@@ -43,8 +43,12 @@ void WriteJeprof(const Report& report, std::ostream* out) {
          << Counts(site.live_allocations, site.live_bytes, site.allocations, site.allocated_bytes);
   }
   *out << "\nMAPPED_LIBRARIES:\n";
-  for (const Module& module : profile.modules) {
-    if (!module.path.empty()) *out << MapLine(module);
+  // The first one is taken for the program's, as in /proc/PID/maps.
+  const std::string executable = profile.BlobOr(format::BlobKind::kExecutable, "");
+  for (const bool is_program : {true, false}) {
+    for (const Module& module : profile.modules) {
+      if (!module.path.empty() && (module.path == executable) == is_program) *out << MapLine(module);
+    }
   }
 }
 
