@@ -120,8 +120,9 @@ void SiteTable::MoveOut(SiteCell* cell, uint64_t* slot) {
   AddShared(cell->node, static_cast<int>(*slot >> format::kColumnShift) - 1, *slot & format::kColumnBytesMask);
 }
 
-// The home slot is empty or holds another column. An octave of work that is over makes room; where all slots are ages,
-// one that is rare goes to the shared cells, and one that is not soon gets its home.
+// The home slot is empty or holds another column. An octave of work that is over makes room, and an age to the octave
+// that is not; where all slots are ages, one that is rare goes to the shared cells, and one that is not soon gets its
+// home.
 [[gnu::noinline]] void SiteTable::AddElsewhere(SiteCell* cell, int column, uint64_t bytes) {
   const uint64_t mark = format::InlineColumn(column, 0);
   uint64_t* home = &cell->columns[HomeOf(column)];
@@ -131,7 +132,7 @@ void SiteTable::MoveOut(SiteCell* cell, uint64_t* slot) {
       Store(slot, slot + bytes);
       return;
     }
-    if (slot == 0) empty = &slot;
+    if (slot == 0 && empty == nullptr) empty = &slot;
   }
   const bool new_octave = column >= format::kOctaves && IsWork(*home);
   if (new_octave) {
@@ -139,7 +140,8 @@ void SiteTable::MoveOut(SiteCell* cell, uint64_t* slot) {
     AddShared(cell->node, column - format::kOctaves + format::kHeldColumns, held);
   }
   const bool often = (cell->free_count_q16 >> format::kCountShift) % 16 == 0;
-  uint64_t* target = *home == 0 || IsWork(*home) || (empty == nullptr && often) ? home : empty;
+  const bool takes_home = *home == 0 || IsWork(*home) || column >= format::kOctaves;
+  uint64_t* target = takes_home || (empty == nullptr && often) ? home : empty;
   if (target == nullptr) return AddShared(cell->node, column, bytes);
   if (*target != 0) MoveOut(cell, target);
   Store(*target, mark + bytes);
