@@ -57,11 +57,19 @@ std::optional<Finding> AncestorLimit(const Case& facts) {
     finding.evidence.push_back(facts.evidence()->Where(report->tasks.front().place) +
                                ": largest below that limit: " + LargestTasks(*report, 3));
   }
-  finding.advice = {
-      "Raise the limit of that cgroup (the pod, the slice, the docker --cgroup-parent), or lower the sum of what "
-      "runs below it; the container's own limit does not matter here.",
-      "systemd: systemctl set-property NAME.slice MemoryMax=SIZE",
-      "Kubernetes: a pod's limit is the sum of its containers' limits; tmpfs volumes count too"};
+  const bool pod = whose.find("kubepods") != std::string::npos;
+  if (pod) {
+    finding.advice = {
+        "It is the pod's limit, the sum of its containers' limits: raise those of the container that needs more, and "
+        "look "
+        "at tmpfs volumes (emptyDir with medium Memory), which count too."};
+  } else {
+    finding.advice = {
+        "Raise the limit of that cgroup (the slice, the docker --cgroup-parent), or lower the sum of what runs below "
+        "it; the "
+        "container's own limit does not matter here.",
+        "systemd: systemctl set-property NAME.slice MemoryMax=SIZE"};
+  }
   return finding;
 }
 

@@ -41,6 +41,7 @@ Winner Unknown(std::string sentence, std::string advice, Setting setting = Setti
 
 // The kernel killed, and no recording says what filled the process.
 Winner UnknownKill(const Case& facts) {
+  constexpr uint64_t kHardlyAnythingKb = 6 << 10;  // less than a small interpreter
   const Incident& incident = facts.incident;
   std::string sentence;
   if (facts.parts.anon && facts.parts.usage && facts.parts.Share(facts.parts.anon) > 0.3) {
@@ -48,6 +49,13 @@ Winner UnknownKill(const Case& facts) {
         "What filled the limit is {} of anonymous memory (heaps, stacks, mappings). Whether that is a leak or the "
         "limit is too low, no log can tell: that takes a recording.",
         FormatBytes(*facts.parts.anon));
+  } else if (incident.kill != nullptr && incident.kill->anon_rss_kb &&
+             *incident.kill->anon_rss_kb < kHardlyAnythingKb) {
+    sentence = fmt::format(
+        "It held only {} of anonymous memory, so it is hardly what filled the limit. The kernel's whole report, with "
+        "its "
+        "tables of memory and tasks, says what did: dmesg on the host.",
+        FormatBytes(*incident.kill->anon_rss_kb * 1024));
   } else if (incident.kill != nullptr && incident.kill->anon_rss_kb) {
     sentence = fmt::format(
         "It held {} of anonymous memory. Whether that is a leak or the limit is too low, no log can tell: that takes "
