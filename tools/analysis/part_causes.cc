@@ -141,8 +141,13 @@ std::optional<Finding> ThreadsOrProcesses(const Case& facts) {
   constexpr uint64_t kMany = 25;
   constexpr double kSmall = 0.25;  // what the largest of many may hold
   const bool memcg = facts.incident.owner != LimitOwner::kHost;
-  if (memcg && tasks.count >= kMany && tasks.bytes > 0 &&
-      static_cast<double>(OwnPages(*tasks.largest) * kPageBytes) < kSmall * static_cast<double>(tasks.bytes)) {
+  // What processes cost is their own memory and the kernel's for them; where something else fills the limit they are
+  // idle.
+  const bool theirs =
+      !facts.parts.usage || facts.parts.Share(facts.parts.anon) + facts.parts.Share(facts.parts.kernel) >= kMostOfIt;
+  const double whole = static_cast<double>(std::max(tasks.bytes, facts.parts.usage.value_or(0)));
+  if (memcg && theirs && tasks.count >= kMany && tasks.bytes > 0 &&
+      static_cast<double>(OwnPages(*tasks.largest) * kPageBytes) < kSmall * whole) {
     return ManyFinding(
         facts,
         fmt::format("{} processes share the limit of {}; the largest holds only {}. Their number is what fills it.",

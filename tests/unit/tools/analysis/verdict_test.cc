@@ -121,6 +121,19 @@ TEST(VerdictTest, ManySmallProcesses) {
   EXPECT_THAT(verdict.advice, Contains("docker run --pids-limit=200"));
 }
 
+TEST(VerdictTest, ManyIdleProcessesBesideAFullTmpfs) {
+  auto evidence = Killed({{"anon", 4 * kMiB}, {"file", 58 * kMiB}, {"shmem", 57 * kMiB}, {"kernel", 2 * kMiB}});
+  for (uint32_t pid = 1; pid <= 40; ++pid) AddTask(evidence.get(), pid, "sh", 25);
+  EXPECT_EQ(VerdictOn(std::move(evidence)).cause, "shmem");
+}
+
+TEST(VerdictTest, ManyProcessesThatHoldMoreOfTheKernelThanOfTheirOwn) {
+  auto evidence = Killed({{"anon", 6 * kMiB}, {"file", 0}, {"shmem", 0}, {"kernel", 57 * kMiB}});
+  AddTask(evidence.get(), 31337, "shop", 900);
+  for (uint32_t pid = 1; pid <= 200; ++pid) AddTask(evidence.get(), pid, "sh", 4);
+  EXPECT_EQ(VerdictOn(std::move(evidence)).cause, "threads-or-processes");
+}
+
 TEST(VerdictTest, TheVictimIsNotTheCause) {
   auto evidence = Killed({{"anon", 62 * kMiB}, {"file", 0}, {"shmem", 0}, {"kernel", 2 * kMiB}});
   AddTask(evidence.get(), 31337, "shop", 1500);
