@@ -208,10 +208,18 @@ class Collection {
   void Recordings() {
     const std::string to = Place("recordings");
     int count = 0;
+    std::string frozen;  // name of the recording that the snapshot stands for
     if (target_.pid > 0) {
-      // Of what still runs a snapshot: its recording changes while it is copied.
+      // Of what still runs a snapshot: its recording changes while it is copied, and would look like one of a killed
+      // process elsewhere.
       const SnapshotOutcome snapshot = TakeSnapshotOf({std::to_string(target_.pid), to});
-      if (snapshot.taken) ++count;
+      if (snapshot.taken) {
+        ++count;
+        constexpr size_t kEndingBytes = sizeof(".0001.snap") - 1;
+        frozen = snapshot.path.substr(snapshot.path.rfind('/') + 1);
+        frozen.replace(frozen.size() - kEndingBytes, kEndingBytes, ".rec");
+        Note("recordings: a snapshot, " + Printable(snapshot.path));
+      }
       source_ = SourceOfProcess(target_.pid);
     } else {
       source_ = SourceOfContainer(runtime_, container_);
@@ -219,7 +227,7 @@ class Collection {
     // Of a process that is in no container, only its own: its directory is that of the whole machine.
     const std::string own = "." + OwnPid() + ".";
     const auto wants = [&](const std::string& name) {
-      return IsRecordingName(name) && (!container_.empty() || name.find(own) != std::string::npos);
+      return IsRecordingName(name) && name != frozen && (!container_.empty() || name.find(own) != std::string::npos);
     };
     for (const std::string& directory : Directories()) {
       const int found = source_->CopyFiles(directory, wants, to, kMostRecordingBytes);

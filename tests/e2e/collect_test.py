@@ -171,7 +171,10 @@ class HostileContainer(Collecting):
             thread.join()
 
     def test_names_are_shown_harmless(self):
-        process = self.enter("/tmp/\x1b[31mred\x07")
+        directory = "/tmp/\x1b[31mred\x07"
+        process = self.enter(directory)
+        with open(f"{self.system}{directory}/older.{process.pid}.20260101T000000Z.snap", "w") as older:
+            older.write(SECRET)
         _, out = self.collect(process.pid)
         self.assertNotIn("\x1b", out)
         self.assertIn("\\x1b[31mred\\x07", out)

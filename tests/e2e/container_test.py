@@ -96,7 +96,7 @@ class Container(harness.Case):
         for collection in ("running", "dead"):
             directory = os.path.join(self.root, collection)
             names = os.listdir(directory + "/recordings")
-            self.assertTrue([name for name in names if name.endswith(".rec")], names)
+            self.assertEqual(any(name.endswith(".rec") for name in names), collection == "dead", names)
             report = self.report(directory, symbols=True)
             self.assertEqual(self.live_of_keep(report), [70_000])
             self.assertEqual(report["target"]["pid"], 1)
