@@ -35,6 +35,9 @@ int Main(int argc, char** argv) {
   AddCollect(&app, &action);
   AddCheck(&app, &action);
   AddDoctor(&app, &action);
+  AddEnv(&app, &action);
+  AddInject(&app, &tail, &action);
+  AddInstall(&app, &action);
   AddLib(&app, &action);
   AddMonitor(&app, &action);
   AddSnapshot(&app, &action);

@@ -1,0 +1,53 @@
+// Changes to the text of a YAML file at places that the parser names, so that all else stays as the user wrote it.
+#ifndef MEMTRACE_INJECTOR_MANIFEST_YAML_TEXT_H_
+#define MEMTRACE_INJECTOR_MANIFEST_YAML_TEXT_H_
+
+#include <yaml-cpp/yaml.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace memtrace::injector {
+
+// A value as a double-quoted scalar.
+std::string Quoted(const std::string& text);
+
+// "line 3, column 7: what is wrong".
+std::string Describe(const YAML::Exception& error);
+
+// One value to be inserted, for block and flow style.
+struct YamlEntry {
+  std::vector<std::string> lines;  // block style, without indentation; a sequence's item begins with "- "
+  std::string flow;                // the same in one line; of a sequence's item without "- "
+};
+
+class YamlText {
+ public:
+  explicit YamlText(std::string text) : text_(std::move(text)) {}
+
+  // Throws YAML::Exception for what is no YAML, std::runtime_error for what cannot be edited.
+  std::vector<YAML::Node> Documents() const { return YAML::LoadAll(text_); }
+
+  // Puts `item` first into the sequence under `key` of `map`, or makes one.
+  void Prepend(const YAML::Node& map, const std::string& key, const YamlEntry& item);
+  void ReplaceScalar(const YAML::Node& scalar, const std::string& value);
+  // With all changes made.
+  std::string Edited() const;
+
+ private:
+  struct Edit {
+    size_t position;
+    size_t removed;
+    std::string inserted;
+  };
+  size_t PositionOf(const YAML::Node& node) const;
+  void Insert(size_t position, size_t removed, std::string text);
+
+  std::string text_;
+  std::vector<Edit> edits_;
+};
+
+}  // namespace memtrace::injector
+
+#endif  // MEMTRACE_INJECTOR_MANIFEST_YAML_TEXT_H_

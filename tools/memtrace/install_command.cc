@@ -1,0 +1,56 @@
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <system_error>
+
+#include "injector/launch.h"
+#include "tools/memtrace/commands.h"
+
+namespace memtrace::commands {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Appears under its name only when it is whole: containers of the pod may look at the same moment.
+std::error_code Put(const fs::path& source, const fs::path& target) {
+  const fs::path unfinished = target.string() + ".new";
+  std::error_code error;
+  fs::copy_file(source, unfinished, fs::copy_options::overwrite_existing, error);
+  if (error) return error;
+  fs::permissions(unfinished, fs::perms(0755), error);
+  if (!error) fs::rename(unfinished, target, error);
+  if (error) fs::remove(unfinished);
+  return error;
+}
+
+int Install(const fs::path& directory) {
+  const std::string library = injector::FindLibrary();
+  if (library.empty()) {
+    Say("there is no libmemtrace.so beside this program");
+    return 1;
+  }
+  std::error_code error;
+  fs::create_directories(directory, error);
+  for (const auto& [source, name] :
+       {std::pair<fs::path, const char*>{library, "libmemtrace.so"}, {"/proc/self/exe", "memtrace"}}) {
+    if (!error) error = Put(source, directory / name);
+    if (!error) continue;
+    Say("cannot install " + (directory / name).string() + ": " + error.message());
+    return 1;
+  }
+  printf("%s\n", (directory / "libmemtrace.so").c_str());
+  return 0;
+}
+
+}  // namespace
+
+void AddInstall(CLI::App* app, Action* action) {
+  CLI::App* install = app->add_subcommand("install", "Copy the library and this program into a directory.");
+  install->footer("What the init container of `memtrace inject kubernetes` does. Prints the path of the library.");
+  auto directory = std::make_shared<std::string>();
+  install->add_option("DIR", *directory, "directory, made if need be")->required();
+  install->callback([directory, action] { *action = [directory] { return Install(*directory); }; });
+}
+
+}  // namespace memtrace::commands
