@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <cstddef>
+#include <string_view>
 
 #include "injector/manifest/manifest.h"
 
