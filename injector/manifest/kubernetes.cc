@@ -46,12 +46,12 @@ class Patch {
 
   std::string Run() {
     for (const YAML::Node& document : text_.Documents()) PatchDocument(document);
-    if (pods_ == 0)
-      throw std::runtime_error("there is no Pod, Deployment, StatefulSet, DaemonSet, Job or CronJob in it");
     for (const std::string& name : containers_) {
       if (std::find(found_.begin(), found_.end(), name) == found_.end())
-        throw std::runtime_error(fmt::format("no container is named '{}'", name));
+        throw std::runtime_error(fmt::format("no container is named '{}' in it", name));
     }
+    if (pods_ == 0)
+      throw std::runtime_error("there is no Pod, Deployment, StatefulSet, DaemonSet, Job or CronJob in it");
     return text_.Edited();
   }
 
@@ -118,10 +118,10 @@ class Patch {
     std::string existing;
     for (const YAML::Node& entry : container["env"]) {
       if (TextOf(entry["name"]) != "LD_PRELOAD") continue;
-      preload.reset(entry["value"]);
       if (!entry["value"].IsDefined() || !entry["value"].IsScalar())
         throw YAML::ParserException(
             entry.Mark(), "LD_PRELOAD comes from somewhere else than a value here; put the library into it there");
+      preload.reset(entry["value"]);
       existing = preload.Scalar();
     }
     for (const auto& [name, value] : InjectedVariables(injection_, existing)) {

@@ -11,11 +11,11 @@ namespace memtrace::injector {
 
 // What is put into the container, and where.
 struct Injection {
-  std::string library_directory;   // on the host, for compose and docker: what `memtrace lib` prints, without the file
+  std::string library_directory = {};   // on the host, for compose and docker: what `memtrace lib` prints, without the file
   std::string image = "memtrace";  // for Kubernetes: has `/memtrace install DIR`
   std::string volume = "memtrace";
   std::string directory = "/memtrace";  // in the container: the library's directory; recordings go to a folder of it
-  std::vector<std::pair<std::string, std::string>> variables;  // more MEMTRACE_ ones
+  std::vector<std::pair<std::string, std::string>> variables = {};  // more MEMTRACE_ ones
 };
 
 // Either a text or an error.

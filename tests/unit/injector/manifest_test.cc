@@ -70,7 +70,7 @@ TEST(KubernetesTest, OnlyTheNamedContainer) {
 
 TEST(KubernetesTest, EveryKindAndStyle) {
   const char* const kPod = "{containers: [{name: a}]}";
-  for (const std::string manifest :
+  for (const std::string& manifest :
        {std::string("kind: Pod\nspec: ") + kPod + "\n",
         std::string("kind: CronJob\nspec: {jobTemplate: {spec: {template: {spec: ") + kPod + "}}}}\n",
         std::string("{\"kind\": \"List\", \"items\": [{\"kind\": \"Job\", \"spec\": {\"template\": {\"spec\": "
