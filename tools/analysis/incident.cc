@@ -131,6 +131,8 @@ class Finder {
       // Without a recording: that of the container which the runtime's state is about, then the newest.
       if (!process_.known && incident_.state != nullptr && !id_.empty())
         match += SameId(kill.container_id, id_) ? 2 : 0;
+      // In a storm of kills the kernel reports only some; those say why.
+      if (!process_.known && kill.usage_kb) ++match;
       if (match == 0 || match < best) continue;
       // Of a service that is killed again and again, the kill that comes soonest after what was recorded last.
       if (match == best && process_.known && Distance(kill) > Distance(*incident_.kill)) continue;
