@@ -1,0 +1,42 @@
+"""The image of packaging/Dockerfile: runs the helper, and brings library and helper into a volume, as the init container does."""
+
+import os
+import shutil
+import unittest
+
+import docker_daemon
+import harness
+
+DOCKERFILE = os.path.join(os.path.dirname(__file__), "../../packaging/Dockerfile")
+IMAGE = "memtrace:test"
+
+
+class Image(harness.Case):
+    def setUp(self):
+        super().setUp()
+        try:
+            self.docker = docker_daemon.DockerDaemon()
+        except docker_daemon.NoDocker as reason:
+            self.skipTest(str(reason))
+        self.addCleanup(self.docker.close)
+        context = os.path.join(self.root, "installed")
+        for file, folder in ((harness.TOOL, "bin"), (harness.LIBRARY, "lib/memtrace")):
+            os.makedirs(os.path.join(context, folder))
+            shutil.copy(file, os.path.join(context, folder))
+        self.docker.call("build", "-f", DOCKERFILE, "-t", IMAGE, context)
+
+    def test_runs_and_installs(self):
+        self.assertEqual(self.docker.run(IMAGE, "lib", check=True).stdout, "/lib/memtrace/libmemtrace.so\n")
+        volume = os.path.join(self.root, "volume")
+        os.mkdir(volume)
+        os.chmod(volume, 0o777)  # an emptyDir
+        self.docker.run("-v", volume + ":/memtrace", IMAGE, "install", "/memtrace", check=True)
+        self.assertEqual(sorted(os.listdir(volume)), ["libmemtrace.so", "memtrace"])
+        for name, source in (("libmemtrace.so", harness.LIBRARY), ("memtrace", harness.TOOL)):
+            with open(os.path.join(volume, name), "rb") as copy, open(source, "rb") as original:
+                self.assertEqual(copy.read(), original.read(), name)
+            self.assertEqual(os.stat(os.path.join(volume, name)).st_mode & 0o777, 0o755)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
