@@ -97,6 +97,26 @@ class Pages(unittest.TestCase):
             self.assertEqual((result.returncode, result.stderr), (0, b""), name)
 
 
+class Documents(unittest.TestCase):
+    def test_command_lines_use_what_there_is(self):
+        """Every `memtrace ...` and `memtrace-report ...` with options in documents and README."""
+        helps = {" ".join(["memtrace", *found.command[1:]]): found for found in HELPS}
+        helps["memtrace-report"] = REPORT_HELP
+        checked = 0
+        for path in ("README.md", "docs/containers.md", "docs/troubleshooting.md"):
+            for line in re.findall(r"(?:(?<=`)|^|(?<=\| )|(?<=\$\())(memtrace(?:-report)? [^`|>)$\n]*)", read(path), re.MULTILINE):
+                words = line.split(" -- ")[0].split()
+                name = words.pop(0)
+                while words and f"{name} {words[0]}" in helps:
+                    name += " " + words.pop(0)
+                if name == "memtrace" and words[0] not in ("--help", "--version"):
+                    self.fail(f"{path}: no such subcommand: {line}")
+                for option in OPTION.findall(" ".join(words)):
+                    self.assertIn(option, helps[name].options, f"{path}: {line}")
+                    checked += 1
+        self.assertGreater(checked, 5)
+
+
 class Bash(unittest.TestCase):
     def complete(self, *words):
         """What is offered for the last of `words`."""
