@@ -30,6 +30,9 @@ constexpr double SampledShare(double x) {
   return sum;
 }
 
+// No recording samples more rarely than once per TiB: a larger interval in a file is damage.
+inline constexpr uint64_t kMostRateBytes = uint64_t{1} << 40;
+
 // The probability with which a block of `size` bytes is recorded. Zero-byte blocks count as
 // one byte.
 constexpr double Probability(uint64_t size, uint64_t rate_bytes) {

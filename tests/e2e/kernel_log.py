@@ -1,8 +1,10 @@
 """What the kernel logged during a test."""
 
 import os
+import re
 import subprocess
 import tempfile
+import time
 import unittest
 
 
@@ -16,6 +18,16 @@ class KernelLog:
                 kmsg.write(self._mark + "\n")
         except OSError as error:
             raise unittest.SkipTest(f"/dev/kmsg cannot be written: {error.strerror}") from None
+
+    def reports_fully(self, pid):
+        """Whether the kernel wrote down what the memory was when it killed `pid`: it does so for ten kills in five seconds."""
+        text = self.since()
+        killed = text.find(f"Killed process {pid} ")
+        return killed >= 0 and re.search(rf"oom-kill:.*,pid={pid},", text) is not None
+
+    @staticmethod
+    def let_it_report_again():
+        time.sleep(5.5)
 
     def since(self):
         done = subprocess.run(["dmesg"], capture_output=True, text=True, errors="replace", check=False)

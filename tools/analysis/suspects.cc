@@ -39,15 +39,14 @@ struct AgedBytes {
   uint64_t bytes;
 };
 
-// Age in seconds below which the given share of the site's live bytes is.
-std::optional<double> AgeQuantile(std::span<const AgedBytes> by_age, double share, uint64_t now,
-                                  const WorkClock& clock) {
+// Age on the work clock below which the given share of the site's live bytes is.
+std::optional<uint64_t> AgeQuantile(std::span<const AgedBytes> by_age, double share) {
   double total = 0;
   for (const AgedBytes& block : by_age) total += static_cast<double>(block.bytes);
   double sum = 0;
   for (const AgedBytes& block : by_age) {
     sum += static_cast<double>(block.bytes);
-    if (sum >= share * total) return clock.SecondsAgo(now - block.age_work_bytes);
+    if (sum >= share * total) return block.age_work_bytes;
   }
   return std::nullopt;
 }
@@ -161,8 +160,12 @@ class Investigation {
       std::sort(ages[i].begin(), ages[i].end(),
                 [](const AgedBytes& a, const AgedBytes& b) { return a.age_work_bytes < b.age_work_bytes; });
       found_[i].samples = ages[i].size();
-      found_[i].age_p50_s = AgeQuantile(ages[i], 0.5, profile_.work_bytes, clock_);
-      found_[i].age_p90_s = AgeQuantile(ages[i], 0.9, profile_.work_bytes, clock_);
+      const std::optional<uint64_t> middle = AgeQuantile(ages[i], 0.5);
+      const std::optional<uint64_t> old = AgeQuantile(ages[i], 0.9);
+      if (!middle || !old) continue;
+      found_[i].age_p50_s = clock_.SecondsAgo(profile_.work_bytes - *middle);
+      found_[i].age_p90_s = clock_.SecondsAgo(profile_.work_bytes - *old);
+      found_[i].age_p90_work = static_cast<double>(*old) / static_cast<double>(profile_.work_bytes);
     }
   }
 

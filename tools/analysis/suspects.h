@@ -37,6 +37,7 @@ struct Suspect {
   std::optional<double> growth_bytes_per_s;
   std::optional<double> age_p50_s;  // of its live bytes
   std::optional<double> age_p90_s;
+  double age_p90_work = 1;  // the same as a share of all the work that the process has done
   std::vector<TrendPoint> older;     // live bytes in each older state of the process, oldest first
   std::vector<std::string> related;  // ids of suspects whose call paths begin with the same functions of the program
   std::string why;                   // a sentence or two, with numbers

@@ -195,16 +195,20 @@ std::string Opening(const Case& facts) {
 // What leaks was born all along. What was all born shortly before the end is one large piece of work that was cut off:
 // at that moment it looks like growth that never dies.
 void ExcuseLastBursts(Report* report) {
-  constexpr double kLately = 0.2;  // of the process's life
+  constexpr double kLately = 0.2;      // of the process's life
+  constexpr double kLongLife = 5;      // seconds; in a shorter one the scheduler decides what is late
+  constexpr double kLatestWork = 0.1;  // of what it has allocated
   const double life_s = static_cast<double>(Excess(report->end_ns, report->started_ns)) / 1e9;
   for (Suspect& suspect : report->suspects) {
-    const bool burst = suspect.age_p90_s && *suspect.age_p90_s < kLately * life_s;
+    const bool late = life_s > kLongLife && suspect.age_p90_s && *suspect.age_p90_s < kLately * life_s;
+    const bool burst = suspect.age_p90_s && (late || suspect.age_p90_work < kLatestWork);
     if (!burst || suspect.kind != SuspectKind::kGrowing) continue;
     suspect.kind = SuspectKind::kStillFilling;
     suspect.confidence = Confidence::kPossible;
-    suspect.why +=
-        fmt::format(" But all of it was allocated in the last {} of {}: one large piece of work that the kill cut off.",
-                    FormatSeconds(std::max(*suspect.age_p90_s, 0.1)), FormatSeconds(life_s));
+    suspect.why += fmt::format(
+        " But all of it was allocated in the last {} of {}, the last {} of all that was allocated: one large piece "
+        "of work that the kill cut off.",
+        FormatSeconds(std::max(*suspect.age_p90_s, 0.1)), FormatSeconds(life_s), FormatShare(suspect.age_p90_work));
   }
   std::stable_sort(report->suspects.begin(), report->suspects.end(),
                    [](const Suspect& a, const Suspect& b) { return a.kind < b.kind; });

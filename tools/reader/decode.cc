@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "libmemtrace/format/weight.h"
+#include "libmemtrace/format/weight.h"
 #include "tools/common/quantity.h"
 #include "tools/reader/jemalloc_profile.h"
 
@@ -33,6 +35,11 @@ Result<Profile> Decode(const RecordingFile& file) {
   if (!parsed.ok()) return parsed.error();
   const Layout& layout = parsed.value();
   profile.header = layout.header();
+  for (format::Rate& rate : profile.header.rates) {
+    if (rate.bytes <= format::kMostRateBytes) continue;
+    profile.losses.Add("sampling intervals");
+    rate.bytes = format::kMostRateBytes;
+  }
   profile.timeline = layout.Timeline();
   std::vector<format::DeferredEvent> deferred;
   DecodeModules(layout, &profile);

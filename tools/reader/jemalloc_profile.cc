@@ -92,7 +92,7 @@ class Decoder {
  private:
   void ReadHeader(std::string_view line) {
     line.remove_prefix(std::min(kBegin.size(), line.size()));
-    rate_bytes_ = std::max<uint64_t>(TakeNumber(&line, 10).value_or(1), 1);
+    rate_bytes_ = std::clamp<uint64_t>(TakeNumber(&line, 10).value_or(1), 1, format::kMostRateBytes);
     format::Header& header = profile_.header;
     std::copy(std::begin(format::kMagic), std::end(format::kMagic), header.magic);
     header.version = format::kVersion;

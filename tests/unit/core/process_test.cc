@@ -212,13 +212,20 @@ TEST(ProcessTest, LostSnapshotIsFlagged) {
   EXPECT_NE(process.Recorded().header.flags & format::kFlagSnapshotFailed, 0u);
 }
 
+// From one place in the code, whatever the compiler would make of a loop elsewhere.
+[[gnu::noinline]] void MallocThreeTimes() {
+#pragma GCC unroll 1
+  for (uintptr_t i = 0; i < 3; ++i) Malloc(kHeap + i * kLarge, kLarge);
+  asm volatile("" ::: "memory");
+}
+
 TEST(ProcessTest, SnapshotSaysInWordsWhatIsHeld) {
   RecordedProcess process;
   const std::string log = std::string(process.directory()) + "/termination-log";
   std::ofstream(log) << std::string(9000, 'x');  // what was there goes
   EXPECT_EQ(process.Run({"MEMTRACE_SAMPLE=1", "MEMTRACE_TERMINATION_LOG=" + log},
                         [] {
-                          for (uintptr_t i = 0; i < 3; ++i) Malloc(kHeap + i * kLarge, kLarge);
+                          MallocThreeTimes();
                           Malloc(kHeap + 0x10000000, 1 << 20);
                           EXPECT_TRUE(TakeSnapshot(format::Trigger::kThreshold, 90));
                         }),
