@@ -61,13 +61,19 @@ class Killed(harness.Case):
         self.assertTrue(any("kernel.log:" in line for line in verdict["evidence"]), verdict)
 
     def run_hog(self, kind, *arguments, symbols=False):
-        process = self.hog(kind, *arguments)
-        self.killed(process)
-        if not self.log.reports_fully(process.pid):  # other kills have used up the kernel's patience
-            self.log.let_it_report_again()
+        def run():
             process = self.hog(kind, *arguments)
             self.killed(process)
-        return self.verdict_on(process, symbols)
+            return process
+        return self.verdict_on(self.reported(run), symbols)
+
+    def reported(self, run):
+        """The killed process that run() returns; once more if other kills have used up the kernel's patience."""
+        process = run()
+        if not self.log.reports_fully(process.pid):
+            self.log.let_it_report_again()
+            process = run()
+        return process
 
 
 class Causes(Killed):
@@ -128,15 +134,19 @@ class Whose(Killed):
             self.cgroup.enter()
             with open("/proc/self/oom_score_adj", "w") as file:
                 file.write("1000")
-        victim = self.hog("wait", enter=as_victim)
-        harness.wait_until(lambda: self.files(".rec"), what="the recording")
-        hog = self.hog("leak", preload=False)
-        self.killed(victim)
-        hog.kill()
-        hog.wait()
-        report = self.verdict_on(victim)
+        hogs = []
+
+        def run():
+            victim = self.hog("wait", enter=as_victim)
+            harness.wait_until(lambda: self.files(".rec", of=victim.pid), what="the recording")
+            hogs.append(self.hog("leak", preload=False))
+            self.killed(victim)
+            hogs[-1].kill()
+            hogs[-1].wait()
+            return victim
+        report = self.verdict_on(self.reported(run))
         self.assert_cause(report, "other-process", "confirmed")
-        self.assertIn(f"(pid {hog.pid})", report["verdict"]["summary"])
+        self.assertIn(f"(pid {hogs[-1].pid})", report["verdict"]["summary"])
 
     def test_the_limit_of_an_ancestor(self):
         inner = os.path.join(self.cgroup.directory, "inner")

@@ -137,7 +137,9 @@ Behaviour Classify(const SiteHistory& history, const Survivors& survivors, const
            : survival.any_death ? Behaviour::kSteadyTurnover
                                 : Behaviour::kBounded;
   }
-  const bool fewer_allocated = !survival.any_death && survival.window_share < kSlowingDown * survival.earlier_share;
+  const bool fewer_allocated = !survival.any_death && survival.window_share < kSlowingDown * survival.earlier_share &&
+                               FewerThan(1, survival.window_share, survival.earlier_share,
+                                         now - static_cast<double>(survival.window_begin), history.bytes_per_sample);
   const bool fewer_survive = survivors.latest < kSlowingDown * survivors.before &&
                              FewerThan(1, survivors.latest, survivors.before, survivors.span, history.bytes_per_sample);
   return fewer_allocated || fewer_survive ? Behaviour::kStillFilling : Behaviour::kGrowing;

@@ -139,7 +139,8 @@ class Investigation {
   Confidence ConfidenceOf(const Survival& survival, const SuspectEvidence& evidence) const {
     const bool replaced = evidence.still_there && *evidence.still_there < 0.5 && !survival.one_buffer;
     if (evidence.trend == TrendWord::kFalling || replaced || limits_.building_up) return Confidence::kPossible;
-    if (evidence.trend == TrendWord::kRising) return Confidence::kConfirmed;
+    const bool filling = survival.behaviour == Behaviour::kStillFilling;  // rises too, and is not confirmed by that
+    if (evidence.trend == TrendWord::kRising && !filling) return Confidence::kConfirmed;
     const bool sure = LowScore(survival) >= Threshold(limits_) && survival.window_samples >= 4 * kFewestSamples;
     return sure ? Confidence::kLikely : Confidence::kPossible;
   }
