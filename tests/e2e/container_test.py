@@ -157,7 +157,7 @@ class Container(harness.Case):
         functions = [frame["function"] for frame in report["suspects"][0]["stack"]]
         self.assertIn("Leak", functions)
         with open(directory + "/evidence/inspect.json") as inspect:
-            self.assertIn('"OOMKilled": true', inspect.read())
+            self.assertIn('"ExitCode": 137', inspect.read())  # OOMKilled may be false after a real kill
 
 
 if __name__ == "__main__":
