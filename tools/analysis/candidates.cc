@@ -12,7 +12,7 @@ class Gatherer {
  public:
   explicit Gatherer(const SiteTable& table) : table_(table) { result_.groups.assign(table.sites.size(), kNoGroup); }
 
-  void Add(uint32_t site, uint64_t hash) {
+  Candidate& Add(uint32_t site, uint64_t hash) {
     const auto [found, added] = known_.try_emplace(hash, static_cast<uint32_t>(result_.list.size()));
     if (added) result_.list.push_back({.name_hash = hash, .sites = {}});
     Candidate& candidate = result_.list[found->second];
@@ -20,6 +20,7 @@ class Gatherer {
     candidate.sites.push_back(site);
     candidate.live_bytes = SaturatingAdd(candidate.live_bytes, table_.sites[site].live_bytes);
     candidate.live_allocations = SaturatingAdd(candidate.live_allocations, table_.sites[site].live_allocations);
+    return candidate;
   }
   Candidates Take() { return std::move(result_); }
 
@@ -36,7 +37,7 @@ Candidates GatherByStack(const SiteTable& table, FrameTable* frames, double smal
   for (uint32_t i = 0; i < table.sites.size(); ++i) {
     const Site& site = table.sites[i];
     if (static_cast<double>(site.live_bytes) < smallest_bytes) break;  // sorted by live bytes
-    gatherer.Add(i, HashNames(*frames, frames->Stack(site.node)));
+    gatherer.Add(i, HashNames(*frames, frames->Stack(site.node))).paths = 1;
   }
   return gatherer.Take();
 }
@@ -45,11 +46,12 @@ Candidates GatherByFunction(const SiteTable& table, FrameTable* frames, const Ca
                             const std::vector<uint32_t>& wanted) {
   Gatherer gatherer(table);
   for (const uint32_t index : wanted) {
-    for (const uint32_t site : from.list[index].sites) {
-      const std::vector<uint32_t> stack = frames->Stack(table.sites[site].node);
-      if (stack.empty()) continue;
-      gatherer.Add(site, HashNames(*frames, std::span(stack).subspan(LeadingHelpers(*frames, stack), 1)));
-    }
+    // They all read the same, so one stands for all.
+    const std::vector<uint32_t>& sites = from.list[index].sites;
+    const std::vector<uint32_t> stack = frames->Stack(table.sites[sites.front()].node);
+    if (stack.empty()) continue;
+    const uint64_t hash = HashNames(*frames, std::span(stack).subspan(LeadingHelpers(*frames, stack), 1));
+    for (const uint32_t site : sites) gatherer.Add(site, hash).paths += site == sites.front() ? 1 : 0;
   }
   return gatherer.Take();
 }

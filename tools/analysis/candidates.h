@@ -15,6 +15,7 @@ struct Candidate {
   std::vector<uint32_t> sites;  // the largest first, as the table is sorted
   uint64_t live_bytes = 0;
   uint64_t live_allocations = 0;
+  uint32_t paths = 0;  // call paths that read differently
 };
 
 struct Candidates {

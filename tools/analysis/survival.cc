@@ -17,6 +17,8 @@ constexpr double kNormal98 = 2.0;  // one-sided
 // A site of which less than this part of what lives now grows has a steady turnover.
 constexpr double kGrowingPart = 0.2;
 
+double Sum(const std::array<double, kOctaves>& bytes) { return std::accumulate(bytes.begin(), bytes.end(), 0.0); }
+
 double AgeEdge(int octave) { return octave == 0 ? 0 : std::ldexp(1.0, format::kAgeOctaveShift - 1 + octave); }
 double WorkEdge(int octave) { return octave == 0 ? 0 : std::ldexp(1.0, format::kWorkOctaveShift - 1 + octave); }
 
@@ -64,11 +66,10 @@ void Allocation(const SiteHistory& history, int last, double now, Survival* resu
 
 // Survivors per byte of work, by when they were born: those alive, each with the chance that it never dies.
 struct Survivors {
-  double latest = 0;   // born in the last quarter or eighth of the work
-  double before = 0;   // in the time between three and one of these ago
-  double all = 0;      // in two of them
-  double samples = 0;  // blocks in `all`
-  double span = 0;     // of `latest`, on the work clock
+  double latest = 0;  // born in the last quarter or eighth of the work
+  double before = 0;  // in the time between three and one of these ago
+  double all = 0;     // in two of them
+  double span = 0;    // of `latest`, on the work clock
 };
 Survivors SurvivorsByBirth(const SiteHistory& history, const Curve& curve, double never_dies, double now) {
   int edge = 0;  // the oldest age that four times fits into the work
@@ -86,7 +87,6 @@ Survivors SurvivorsByBirth(const SiteHistory& history, const Curve& curve, doubl
   survivors.latest = born(0, edge) / survivors.span;
   survivors.before = born(edge, edge + 2) / (3 * survivors.span);
   survivors.all = born(0, edge + 1) / (2 * survivors.span);
-  for (int i = 0; i < edge + 1; ++i) survivors.samples += history.alive[i] / history.bytes_per_sample;
   return survivors;
 }
 
@@ -112,9 +112,7 @@ double NetGrowth(const SiteHistory& history, double now) {
 
 // The signature of a container that doubles: hardly ever more than one block alive, which is a good part of all bytes
 // that the site ever allocated, and much larger than they were on average; and that went on lately.
-bool IsOneBuffer(const SiteHistory& history, double now) {
-  const double live = std::accumulate(history.alive.begin(), history.alive.end(), 0.0);
-  const double ever = std::accumulate(history.died.begin(), history.died.end(), live);
+bool IsOneBuffer(const SiteHistory& history, double live, double ever, double now) {
   if (live <= 0 || history.live_blocks > 2.5 || history.allocations < 4) return false;
   if (ever > 4 * live || ever / history.allocations > live / history.live_blocks / 2.5) return false;
   double young = 0;
@@ -124,9 +122,9 @@ bool IsOneBuffer(const SiteHistory& history, double now) {
   return young > live / 2 && early < ever / 2;
 }
 
-Behaviour Classify(const SiteHistory& history, const Survivors& survivors, const Survival& survival, double now) {
+Behaviour Classify(const SiteHistory& history, const Survivors& survivors, const Survival& survival, double live,
+                   double now) {
   if (survival.one_buffer) return Behaviour::kGrowing;
-  const double live = std::accumulate(history.alive.begin(), history.alive.end(), 0.0);
   if (live < 4 * history.bytes_per_sample) return Behaviour::kUnknown;
   if (survival.score < kGrowingPart * live) {
     double old = 0;
@@ -160,17 +158,18 @@ Survival AnalyseSurvival(const SiteHistory& history, uint64_t work_bytes) {
   const bool stopped = survivors.latest < kStopped * usual &&
                        FewerThan(kStopped, survivors.latest, usual, survivors.span, history.bytes_per_sample);
   if (stopped) result.growth = 0;
-  result.one_buffer = IsOneBuffer(history, now);
+  const double live = Sum(history.alive);
+  const double ever = live + Sum(history.died);
+  result.one_buffer = IsOneBuffer(history, live, ever, now);
   if (result.one_buffer && now > 0) {
-    const double live = std::accumulate(history.alive.begin(), history.alive.end(), 0.0);
     result.growth = live / now;
-    result.never_dies = live / std::accumulate(history.died.begin(), history.died.end(), live);
+    result.never_dies = live / ever;
     result.log_error = 0;
   }
   result.score = result.growth * now;
   if (result.window_samples > 0 && !result.one_buffer)
     result.log_error = std::hypot(result.log_error, 1 / std::sqrt(result.window_samples));
-  result.behaviour = Classify(history, survivors, result, now);
+  result.behaviour = Classify(history, survivors, result, live, now);
   return result;
 }
 

@@ -63,7 +63,8 @@ class Investigation {
     const std::vector<uint32_t> innocent = Examine(stacks);
     Examine(GatherByFunction(table_, frames_, stacks, innocent));
     std::sort(found_.begin(), found_.end(), RankedBefore);
-    AddAges();
+    const std::vector<std::vector<AgedBytes>> ages = LiveByAge();
+    for (size_t i = 0; i < found_.size(); ++i) Conclude(ages[i], &found_[i]);
     return std::move(found_);
   }
 
@@ -94,42 +95,62 @@ class Investigation {
     suspect.id = SuspectId(candidate.name_hash);
     suspect.site = candidate.sites.front();
     suspect.sites = candidate.sites;
-    suspect.paths = CountPaths(candidate);
+    suspect.paths = candidate.paths;
     suspect.live_bytes = candidate.live_bytes;
     suspect.live_allocations = candidate.live_allocations;
     suspect.kind = kind;
     suspect.survival = survival;
-    const SuspectEvidence evidence = CompareWithOlder(candidate);
-    if (!evidence.points.empty()) suspect.older.assign(evidence.points.begin(), evidence.points.end() - 1);
-    suspect.confidence = ConfidenceOf(survival, evidence);
     if (const auto rate = clock_.BytesPerSecond(survival.window_begin))
       suspect.growth_bytes_per_s = *rate * survival.growth;
-    suspect.why = Explain(suspect, profile_.work_bytes, limits_, evidence);
     found_.push_back(std::move(suspect));
   }
 
-  uint32_t CountPaths(const Candidate& candidate) const {
-    std::vector<uint64_t> hashes;
-    for (const uint32_t site : candidate.sites)
-      hashes.push_back(HashNames(*frames_, frames_->Stack(table_.sites[site].node)));
-    std::sort(hashes.begin(), hashes.end());
-    return static_cast<uint32_t>(std::unique(hashes.begin(), hashes.end()) - hashes.begin());
+  // Of each suspect its live blocks, the youngest first: one pass over all there are.
+  std::vector<std::vector<AgedBytes>> LiveByAge() const {
+    std::vector<uint32_t> found_at(table_.sites.size(), kNoSite);
+    for (uint32_t i = 0; i < found_.size(); ++i) {
+      for (const uint32_t site : found_[i].sites) found_at[site] = i;
+    }
+    std::vector<std::vector<AgedBytes>> ages(found_.size());
+    for (const LiveBlock& block : profile_.live) {
+      const uint32_t site = table_.site_of_node[block.node];
+      if (site == kNoSite || found_at[site] == kNoSite) continue;
+      ages[found_at[site]].push_back(
+          {profile_.work_bytes - block.birth, format::WeightOf(block.size, block.rate_bytes).bytes});
+    }
+    for (std::vector<AgedBytes>& by_age : ages) {
+      std::sort(by_age.begin(), by_age.end(),
+                [](const AgedBytes& a, const AgedBytes& b) { return a.age_work_bytes < b.age_work_bytes; });
+    }
+    return ages;
   }
 
-  SuspectEvidence CompareWithOlder(const Candidate& candidate) const {
+  void Conclude(std::span<const AgedBytes> by_age, Suspect* suspect) const {
+    const SuspectEvidence evidence = CompareWithOlder(*suspect, by_age);
+    if (!evidence.points.empty()) suspect->older.assign(evidence.points.begin(), evidence.points.end() - 1);
+    suspect->confidence = ConfidenceOf(suspect->survival, evidence);
+    suspect->why = Explain(*suspect, profile_.work_bytes, limits_, evidence);
+    suspect->samples = by_age.size();
+    const std::optional<uint64_t> middle = AgeQuantile(by_age, 0.5);
+    const std::optional<uint64_t> old = AgeQuantile(by_age, 0.9);
+    if (!middle || !old) return;
+    suspect->age_p50_s = clock_.SecondsAgo(profile_.work_bytes - *middle);
+    suspect->age_p90_s = clock_.SecondsAgo(profile_.work_bytes - *old);
+    suspect->age_p90_work = static_cast<double>(*old) / static_cast<double>(profile_.work_bytes);
+  }
+
+  SuspectEvidence CompareWithOlder(const Suspect& suspect, std::span<const AgedBytes> by_age) const {
     SuspectEvidence evidence;
     if (trend_.empty()) return evidence;
     std::vector<uint64_t> ids;
-    for (const uint32_t site : candidate.sites) ids.push_back(table_.sites[site].id);
+    for (const uint32_t site : suspect.sites) ids.push_back(table_.sites[site].id);
     evidence.points = trend_.Of(ids);
-    evidence.points.push_back({static_cast<double>(profile_.header.end_ns) / 1e9, candidate.live_bytes});
+    evidence.points.push_back({static_cast<double>(profile_.header.end_ns) / 1e9, suspect.live_bytes});
     evidence.trend = JudgeTrend(evidence.points);
     uint64_t still_there = 0;
-    for (const LiveBlock& block : profile_.live) {
-      const uint32_t site = table_.site_of_node[block.node];
-      if (block.birth > trend_.first_work_bytes() || site == kNoSite) continue;
-      if (std::find(candidate.sites.begin(), candidate.sites.end(), site) == candidate.sites.end()) continue;
-      still_there = SaturatingAdd(still_there, format::WeightOf(block.size, block.rate_bytes).bytes);
+    for (const AgedBytes& block : by_age) {
+      const bool older = profile_.work_bytes - block.age_work_bytes <= trend_.first_work_bytes();
+      if (older) still_there = SaturatingAdd(still_there, block.bytes);
     }
     const uint64_t then = evidence.points.front().live_bytes;
     if (then > 0) evidence.still_there = std::min(static_cast<double>(still_there) / static_cast<double>(then), 1.0);
@@ -143,31 +164,6 @@ class Investigation {
     if (evidence.trend == TrendWord::kRising && !filling) return Confidence::kConfirmed;
     const bool sure = LowScore(survival) >= Threshold(limits_) && survival.window_samples >= 4 * kFewestSamples;
     return sure ? Confidence::kLikely : Confidence::kPossible;
-  }
-
-  void AddAges() {
-    std::vector<uint32_t> found_at(table_.sites.size(), kNoSite);
-    for (uint32_t i = 0; i < found_.size(); ++i) {
-      for (const uint32_t site : found_[i].sites) found_at[site] = i;
-    }
-    std::vector<std::vector<AgedBytes>> ages(found_.size());
-    for (const LiveBlock& block : profile_.live) {
-      const uint32_t site = table_.site_of_node[block.node];
-      if (site == kNoSite || found_at[site] == kNoSite) continue;
-      ages[found_at[site]].push_back(
-          {profile_.work_bytes - block.birth, format::WeightOf(block.size, block.rate_bytes).bytes});
-    }
-    for (size_t i = 0; i < found_.size(); ++i) {
-      std::sort(ages[i].begin(), ages[i].end(),
-                [](const AgedBytes& a, const AgedBytes& b) { return a.age_work_bytes < b.age_work_bytes; });
-      found_[i].samples = ages[i].size();
-      const std::optional<uint64_t> middle = AgeQuantile(ages[i], 0.5);
-      const std::optional<uint64_t> old = AgeQuantile(ages[i], 0.9);
-      if (!middle || !old) continue;
-      found_[i].age_p50_s = clock_.SecondsAgo(profile_.work_bytes - *middle);
-      found_[i].age_p90_s = clock_.SecondsAgo(profile_.work_bytes - *old);
-      found_[i].age_p90_work = static_cast<double>(*old) / static_cast<double>(profile_.work_bytes);
-    }
   }
 
   const Profile& profile_;
