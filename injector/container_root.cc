@@ -12,15 +12,6 @@
 
 namespace memtrace::injector {
 
-Descriptor::~Descriptor() {
-  if (fd_ >= 0) close(fd_);
-}
-
-Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
-  std::swap(fd_, other.fd_);
-  return *this;
-}
-
 ContainerRoot::ContainerRoot(const std::string& directory)
     : root_(open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)) {}
 

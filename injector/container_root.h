@@ -7,24 +7,10 @@
 
 #include <cstdint>
 #include <string>
-#include <utility>
+
+#include "injector/descriptor.h"
 
 namespace memtrace::injector {
-
-// A descriptor, closed at the end of its life.
-class Descriptor {
- public:
-  explicit Descriptor(int fd = -1) : fd_(fd) {}
-  ~Descriptor();
-  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Descriptor& operator=(Descriptor&& other) noexcept;
-
-  int get() const { return fd_; }
-  bool ok() const { return fd_ >= 0; }
-
- private:
-  int fd_;
-};
 
 class ContainerRoot {
  public:

@@ -11,6 +11,8 @@
 #include <cstring>
 #include <string_view>
 
+#include "injector/descriptor.h"
+
 namespace memtrace::injector {
 namespace {
 
@@ -35,22 +37,17 @@ constexpr MachineName kMachines[] = {
 
 class File {
  public:
-  explicit File(const std::string& path) : fd_(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {}
-  ~File() {
-    if (fd_ >= 0) close(fd_);
-  }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
+  explicit File(const std::string& path) : file_(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {}
 
-  int fd() const { return fd_; }
+  int fd() const { return file_.get(); }
   // Bytes read; 0 on failure.
   size_t ReadAt(void* buffer, size_t size, uint64_t offset) const {
-    const ssize_t n = pread(fd_, buffer, size, static_cast<off_t>(offset));
+    const ssize_t n = pread(fd(), buffer, size, static_cast<off_t>(offset));
     return n > 0 ? static_cast<size_t>(n) : 0;
   }
 
  private:
-  int fd_;
+  Descriptor file_;
 };
 
 std::string Name(unsigned machine) {

@@ -13,18 +13,14 @@
 namespace memtrace::injector {
 
 ProcessMemory::ProcessMemory(pid_t pid)
-    : pid_(pid), fd_(open(("/proc/" + std::to_string(pid) + "/mem").c_str(), O_RDWR | O_CLOEXEC)) {}
-
-ProcessMemory::~ProcessMemory() {
-  if (fd_ >= 0) close(fd_);
-}
+    : pid_(pid), memory_(open(("/proc/" + std::to_string(pid) + "/mem").c_str(), O_RDWR | O_CLOEXEC)) {}
 
 bool ProcessMemory::Read(uint64_t address, void* buffer, size_t size) const {
-  return pread64(fd_, buffer, size, static_cast<off64_t>(address)) == static_cast<ssize_t>(size);
+  return pread64(memory_.get(), buffer, size, static_cast<off64_t>(address)) == static_cast<ssize_t>(size);
 }
 
 bool ProcessMemory::Write(uint64_t address, const void* data, size_t size) const {
-  return pwrite64(fd_, data, size, static_cast<off64_t>(address)) == static_cast<ssize_t>(size);
+  return pwrite64(memory_.get(), data, size, static_cast<off64_t>(address)) == static_cast<ssize_t>(size);
 }
 
 std::string ProcessMemory::ReadString(uint64_t address, size_t most) const {

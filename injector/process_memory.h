@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "injector/descriptor.h"
+
 namespace memtrace::injector {
 
 struct RemoteMapping {
@@ -26,11 +28,8 @@ class ProcessMemory {
  public:
   // Needs the right to trace the process. Test ok().
   explicit ProcessMemory(pid_t pid);
-  ~ProcessMemory();
-  ProcessMemory(const ProcessMemory&) = delete;
-  ProcessMemory& operator=(const ProcessMemory&) = delete;
 
-  bool ok() const { return fd_ >= 0; }
+  bool ok() const { return memory_.ok(); }
   pid_t pid() const { return pid_; }
 
   // All or nothing. Write also reaches read-only pages, as a debugger's does, and leaves their protection alone.
@@ -57,7 +56,7 @@ class ProcessMemory {
 
  private:
   pid_t pid_;
-  int fd_;
+  Descriptor memory_;
 };
 
 // A small file of /proc, at most 1 MiB of it; empty if it cannot be read.

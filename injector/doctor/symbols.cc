@@ -8,6 +8,8 @@
 #include <cstring>
 #include <string_view>
 
+#include "injector/descriptor.h"
+
 namespace memtrace::injector {
 namespace {
 
@@ -20,12 +22,7 @@ constexpr std::string_view kAllocatorFunctions[] = {"je_malloc",    "tc_malloc",
 
 class Executable {
  public:
-  explicit Executable(const std::string& path) : fd_(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {}
-  ~Executable() {
-    if (fd_ >= 0) close(fd_);
-  }
-  Executable(const Executable&) = delete;
-  Executable& operator=(const Executable&) = delete;
+  explicit Executable(const std::string& path) : file_(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {}
 
   // Empty unless all of it is there.
   template <typename Record>
@@ -35,8 +32,8 @@ class Executable {
     records.resize(count);
     uint64_t done = 0;
     while (done < count * sizeof(Record)) {
-      const ssize_t n = pread(fd_, reinterpret_cast<char*>(records.data()) + done, count * sizeof(Record) - done,
-                              static_cast<off_t>(offset + done));
+      const ssize_t n = pread(file_.get(), reinterpret_cast<char*>(records.data()) + done,
+                              count * sizeof(Record) - done, static_cast<off_t>(offset + done));
       if (n <= 0) return {};
       done += static_cast<uint64_t>(n);
     }
@@ -48,7 +45,7 @@ class Executable {
   }
 
  private:
-  int fd_;
+  Descriptor file_;
 };
 
 std::string_view NameAt(const std::vector<char>& strings, uint64_t offset) {

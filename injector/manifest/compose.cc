@@ -61,15 +61,7 @@ std::string Override(const std::string& manifest, const std::vector<std::string>
 
 ManifestOutcome ComposeOverride(const std::string& manifest, const std::vector<std::string>& services,
                                 const Injection& injection) {
-  ManifestOutcome outcome;
-  try {
-    outcome.text = Override(manifest, services, injection);
-  } catch (const YAML::Exception& error) {
-    outcome.error = Describe(error);
-  } catch (const std::runtime_error& error) {
-    outcome.error = error.what();
-  }
-  return outcome;
+  return OutcomeOf([&] { return Override(manifest, services, injection); });
 }
 
 }  // namespace memtrace::injector

@@ -124,19 +124,16 @@ class Patch {
       preload.reset(entry["value"]);
       existing = preload.Scalar();
     }
+    YamlEntry all;
     for (const auto& [name, value] : InjectedVariables(injection_, existing)) {
       if (name == "LD_PRELOAD" && preload.IsDefined() && preload.IsScalar()) {
         text_.ReplaceScalar(preload, value);
-      } else {
-        variables_.push_back(NamedValue(name, value));
+        continue;
       }
-    }
-    YamlEntry all;
-    for (const YamlEntry& variable : variables_) {
+      const YamlEntry variable = NamedValue(name, value);
       all.lines.insert(all.lines.end(), variable.lines.begin(), variable.lines.end());
       all.flow += (all.flow.empty() ? "" : ", ") + variable.flow;
     }
-    variables_.clear();
     text_.Prepend(container, "env", all);
     text_.Prepend(
         container, "volumeMounts",
@@ -147,7 +144,6 @@ class Patch {
   YamlText text_;
   const std::vector<std::string>& containers_;
   const Injection& injection_;
-  std::vector<YamlEntry> variables_;
   std::vector<std::string> found_;
   int pods_ = 0;
 };
@@ -156,15 +152,7 @@ class Patch {
 
 ManifestOutcome PatchKubernetes(const std::string& manifest, const std::vector<std::string>& containers,
                                 const Injection& injection) {
-  ManifestOutcome outcome;
-  try {
-    outcome.text = Patch(manifest, containers, injection).Run();
-  } catch (const YAML::Exception& error) {
-    outcome.error = Describe(error);
-  } catch (const std::runtime_error& error) {
-    outcome.error = error.what();
-  }
-  return outcome;
+  return OutcomeOf([&] { return Patch(manifest, containers, injection).Run(); });
 }
 
 }  // namespace memtrace::injector

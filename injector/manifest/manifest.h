@@ -11,7 +11,8 @@ namespace memtrace::injector {
 
 // What is put into the container, and where.
 struct Injection {
-  std::string library_directory = {};   // on the host, for compose and docker: what `memtrace lib` prints, without the file
+  // On the host, for compose and docker: what `memtrace lib` prints, without the file.
+  std::string library_directory = {};
   std::string image = "memtrace";  // for Kubernetes: has `/memtrace install DIR`
   std::string volume = "memtrace";
   std::string directory = "/memtrace";  // in the container: the library's directory; recordings go to a folder of it
@@ -21,8 +22,7 @@ struct Injection {
 // Either a text or an error.
 struct ManifestOutcome {
   std::string text;
-  std::string error;               // empty: `text` is right
-  std::vector<std::string> notes;  // what the user should know, a line each
+  std::string error;  // empty: `text` is right
 };
 
 // Path of the library in the container, and all the variables, LD_PRELOAD (`existing` is kept) first.

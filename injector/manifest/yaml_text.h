@@ -4,9 +4,12 @@
 
 #include <yaml-cpp/yaml.h>
 
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "injector/manifest/manifest.h"
 
 namespace memtrace::injector {
 
@@ -15,6 +18,20 @@ std::string Quoted(const std::string& text);
 
 // "line 3, column 7: what is wrong".
 std::string Describe(const YAML::Exception& error);
+
+// What make() returns, or why it threw: where in the text, and what.
+template <typename Make>
+ManifestOutcome OutcomeOf(Make make) {
+  ManifestOutcome outcome;
+  try {
+    outcome.text = make();
+  } catch (const YAML::Exception& error) {
+    outcome.error = Describe(error);
+  } catch (const std::runtime_error& error) {
+    outcome.error = error.what();
+  }
+  return outcome;
+}
 
 // One value to be inserted, for block and flow style.
 struct YamlEntry {
