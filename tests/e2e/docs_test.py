@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import unittest
 
 import docker_daemon
 import file_tree
@@ -16,10 +15,7 @@ LEAKS = "leak_until_killed"
 class FirstFiveMinutes(harness.Case):
     def setUp(self):
         super().setUp()
-        try:
-            self.docker = docker_daemon.DockerDaemon()
-        except docker_daemon.NoDocker as reason:
-            self.skipTest(str(reason))
+        self.docker = docker_daemon.DockerDaemon()
         self.addCleanup(self.docker.close)
         self.docker.make_image("shop", file_tree.FileTree().add_program("shop", harness.program(LEAKS)))
 

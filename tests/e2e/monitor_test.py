@@ -9,9 +9,9 @@ import sys
 import xml.dom.minidom
 
 import harness
-from docker_daemon import DockerDaemon, NoDocker
+from docker_daemon import DockerDaemon
 from file_tree import FileTree
-from memory_cgroup import MemoryCgroup, NoCgroup
+from memory_cgroup import MemoryCgroup
 
 LIMIT_BYTES = 64 << 20
 # Holds as many MiB as it is told on standard input, line by line.
@@ -27,10 +27,7 @@ for line in sys.stdin:
 
 class Monitoring(harness.Case):
     def cgroup(self, limit=LIMIT_BYTES):
-        try:
-            made = MemoryCgroup(limit)
-        except NoCgroup as reason:
-            self.skipTest(str(reason))
+        made = MemoryCgroup(limit)
         self.addCleanup(made.__exit__)
         return made
 
@@ -187,10 +184,7 @@ class Rows(Monitoring):
 
 class Container(Monitoring):
     def test_by_name_until_its_oom_kill(self):
-        try:
-            docker = DockerDaemon()
-        except NoDocker as reason:
-            self.skipTest(str(reason))
+        docker = DockerDaemon()
         self.addCleanup(docker.close)
         docker.make_image("hog", FileTree().add_busybox("sh", "sleep"))
         script = "while [ ! -e /go ]; do sleep 0.05; done; x=a; while true; do x=$x$x; done"
