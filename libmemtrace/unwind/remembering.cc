@@ -59,48 +59,27 @@ class Walk {
   // Goes on for as long as the rules are cached and simple and the stack lies within the limits; everything in
   // registers, nothing called. Returns true when a remembered frame is met, from which on all is as it was.
   bool StepSimply() {
-    const uintptr_t low = limits_.low;
-    const uintptr_t bytes = limits_.high - low < 8 ? 0 : limits_.high - low - 7;
+    SimpleStep step(limits_, cursor_);
     const RememberedFrame* frames = stack_.frames();
-    uintptr_t pc = cursor_.pc;
-    uintptr_t sp = cursor_.sp;
-    uintptr_t fp = cursor_.fp;
     uint32_t candidate = candidate_;
     FreshFrame* frame = fresh_ + count_;
     FreshFrame* const end = fresh_ + stack_.capacity;
     bool met = false;
     for (; frame != end; ++frame) {
       // Both the remembered frames and the walk go outwards, to higher stack pointers.
-      while (candidate > 0 && frames[candidate - 1].sp < sp) --candidate;
-      if (candidate > 0 && frames[candidate - 1].sp == sp && frames[candidate - 1].pc == pc &&
-          frames[candidate - 1].fp == fp) {
+      while (candidate > 0 && frames[candidate - 1].sp < step.sp) --candidate;
+      if (candidate > 0 && frames[candidate - 1].sp == step.sp && frames[candidate - 1].pc == step.pc &&
+          frames[candidate - 1].fp == step.fp) {
         met = IsAsItWas(&candidate);
         if (met) break;
       }
-      const CompactRule rule = RuleCache::Find(pc);
-      if (!rule.is_simple()) [[unlikely]]
-        break;
-      const uintptr_t cfa = (rule.kind() == StepKind::kSp ? sp : fp) + rule.cfa_bytes();
-      const uintptr_t ra_slot = cfa - rule.ra_bytes();
-      const uintptr_t fp_slot = cfa - rule.fp_bytes();
-      if (cfa <= sp || ra_slot - low >= bytes || fp_slot - low >= bytes) [[unlikely]]
-        break;
-      if (!arch::kReturnAddressIsPushed && ra_slot == cfa) [[unlikely]]
-        break;
-      const auto ra = LoadUnaligned<uintptr_t>(ra_slot);
-      const auto saved_fp = LoadUnaligned<uintptr_t>(fp_slot);
-      if (ra == 0) [[unlikely]]
-        break;
-      *frame = {pc, sp, fp, ra, saved_fp, rule, 0};
-      pc = arch::StripReturnAddress(ra);
-      sp = cfa;
-      fp = rule.fp_unchanged() ? fp : saved_fp;
+      if (!step.Read()) break;
+      *frame = {step.pc, step.sp, step.fp, step.ra, step.saved_fp, step.rule, 0};
+      step.GoToCaller();
     }
     count_ = static_cast<uint32_t>(frame - fresh_);
     candidate_ = candidate;
-    cursor_.pc = pc;
-    cursor_.sp = sp;
-    cursor_.fp = fp;
+    step.Leave(&cursor_);
     return met;
   }
 

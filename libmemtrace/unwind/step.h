@@ -25,6 +25,58 @@ enum class Step {
   kLost,    // the stack could not be followed
 };
 
+// By a simple rule, within known limits; everything in registers, nothing called. What is read goes into the caller's
+// hands, for walks that remember it.
+struct SimpleStep {
+  SimpleStep(const StackLimits& limits, const Cursor& cursor)
+      : pc(cursor.pc),
+        sp(cursor.sp),
+        fp(cursor.fp),
+        low(limits.low),
+        bytes(limits.high - limits.low < 8 ? 0 : limits.high - limits.low - 7) {}
+
+  // Reads what the frame at pc, sp and fp saved. False: the rule is not known or not simple, or the stack does not lie
+  // within the limits.
+  [[gnu::always_inline]] bool Read() {
+    rule = RuleCache::Find(pc);
+    if (!rule.is_simple()) [[unlikely]]
+      return false;
+    cfa = (rule.kind() == StepKind::kSp ? sp : fp) + rule.cfa_bytes();
+    const uintptr_t ra_slot = cfa - rule.ra_bytes();
+    const uintptr_t fp_slot = cfa - rule.fp_bytes();
+    if (cfa <= sp || ra_slot - low >= bytes || fp_slot - low >= bytes) [[unlikely]]
+      return false;
+    if (!arch::kReturnAddressIsPushed && ra_slot == cfa) [[unlikely]]
+      return false;
+    ra = LoadUnaligned<uintptr_t>(ra_slot);
+    saved_fp = LoadUnaligned<uintptr_t>(fp_slot);
+    return ra != 0;
+  }
+  // Requires that Read() returned true.
+  [[gnu::always_inline]] void GoToCaller() {
+    pc = arch::StripReturnAddress(ra);
+    sp = cfa;
+    fp = rule.fp_unchanged() ? fp : saved_fp;
+  }
+  void Leave(Cursor* cursor) const {
+    cursor->pc = pc;
+    cursor->sp = sp;
+    cursor->fp = fp;
+  }
+
+  uintptr_t pc;
+  uintptr_t sp;
+  uintptr_t fp;
+  // Of the frame that was read last.
+  CompactRule rule;
+  uintptr_t cfa = 0;
+  uintptr_t ra = 0;
+  uintptr_t saved_fp = 0;
+  // Where words can be read: at `low` and the next `bytes` addresses.
+  uintptr_t low;
+  uintptr_t bytes;
+};
+
 // By any rule but kFull.
 Step StepByRule(CompactRule rule, StackMemory* memory, Cursor* cursor);
 

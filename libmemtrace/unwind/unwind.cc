@@ -13,35 +13,13 @@ namespace {
 // in registers, nothing called. The general loop takes over where this one stops, and gives back.
 [[gnu::always_inline]] inline uint32_t WalkSimpleFrames(const StackLimits& limits, Cursor* cursor, Frame* frames,
                                                         uint32_t capacity) {
-  const uintptr_t low = limits.low;
-  const uintptr_t bytes = limits.high - limits.low < 8 ? 0 : limits.high - limits.low - 7;
-  uintptr_t pc = cursor->pc;
-  uintptr_t sp = cursor->sp;
-  uintptr_t fp = cursor->fp;
+  SimpleStep step(limits, *cursor);
   uint32_t count = 0;
-  while (count < capacity) {
-    const CompactRule rule = RuleCache::Find(pc);
-    if (!rule.is_simple()) [[unlikely]]
-      break;
-    const uintptr_t cfa = (rule.kind() == StepKind::kSp ? sp : fp) + rule.cfa_bytes();
-    const uintptr_t ra_slot = cfa - rule.ra_bytes();
-    const uintptr_t fp_slot = cfa - rule.fp_bytes();
-    if (cfa <= sp || ra_slot - low >= bytes || fp_slot - low >= bytes) [[unlikely]]
-      break;
-    if (!arch::kReturnAddressIsPushed && ra_slot == cfa) [[unlikely]]
-      break;
-    const auto saved_pc = LoadUnaligned<uintptr_t>(ra_slot);
-    const auto saved_fp = LoadUnaligned<uintptr_t>(fp_slot);
-    if (saved_pc == 0) [[unlikely]]
-      break;
-    frames[count++] = {pc - 1, cfa, rule.module(), 0};
-    pc = arch::StripReturnAddress(saved_pc);
-    sp = cfa;
-    fp = rule.fp_unchanged() ? fp : saved_fp;
+  while (count < capacity && step.Read()) {
+    frames[count++] = {step.pc - 1, step.cfa, step.rule.module(), 0};
+    step.GoToCaller();
   }
-  cursor->pc = pc;
-  cursor->sp = sp;
-  cursor->fp = fp;
+  step.Leave(cursor);
   return count;
 }
 
