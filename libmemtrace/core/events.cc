@@ -280,11 +280,12 @@ class Stay {
                          thread_->generation == p.generation.load(std::memory_order_relaxed);
     if (!settled) [[unlikely]]
       Settle(charged);
-    if (!idle()) begin_ticks_ = BeginStay(&Scratch(thread_->buffer)->meter);
+    if (idle()) return;
+    begin_ticks_ = BeginStay(&Scratch(thread_->buffer)->meter);
+    WorkOff();  // what came after the last stay had looked: the block that is freed now may be waiting
   }
   ~Stay() {
-    if (!idle() && Load(thread_->buffer->deferred_count) != 0) [[unlikely]]
-      WorkOff();
+    if (!idle()) WorkOff();
     if (begin_ticks_ != 0) [[unlikely]]
       EndStay(&Scratch(thread_->buffer)->meter, begin_ticks_);
     std::atomic_signal_fence(std::memory_order_seq_cst);
@@ -312,7 +313,12 @@ class Stay {
     }
   }
 
-  [[gnu::noinline]] void WorkOff() {
+  void WorkOff() {
+    if (Load(thread_->buffer->deferred_count) != 0) [[unlikely]]
+      WorkOffAll();
+  }
+
+  [[gnu::noinline]] void WorkOffAll() {
     const format::DeferredEvent* events = DeferredEvents(thread_->buffer);
     // A handler may add one more after each look, also after the last: the count goes back to zero only if it is what
     // was worked off.

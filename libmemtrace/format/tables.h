@@ -14,6 +14,9 @@ namespace memtrace::format {
 // stands for 1 / probability blocks.
 inline constexpr int kCountShift = 16;
 inline constexpr uint64_t kCountOne = uint64_t{1} << kCountShift;
+constexpr uint64_t RoundedCount(uint64_t count_q16) {
+  return (count_q16 >> kCountShift) + (count_q16 % kCountOne >= kCountOne / 2 ? 1 : 0);
+}
 
 // A frame in the trie of stacks: `parent` is the node of the caller, 0 the root. The stack of
 // a node is its own frame, then its parent's and so on.

@@ -56,11 +56,13 @@ class OomKill(InCgroup):
                 snapshots = self.files(".snap", run.pid)
                 reports = [self.report(path) for path in snapshots]
                 self.assertEqual([report["recording"]["trigger"] for report in reports], ["threshold"] * 3)
-                live = [report["totals"]["live_bytes"] for report in reports]
-                self.assertEqual(live, sorted(live))
-                for report, percent in zip(reports, (80, 90, 95)):
-                    share = report["cgroup"]["working_set_bytes"] / LIMIT_BYTES * 100
-                    self.assertGreaterEqual(share, percent - 2)
+                if sample == "1":  # an estimate of what grows by a twentieth may be lower than the one before
+                    live = [report["totals"]["live_bytes"] for report in reports]
+                    self.assertEqual(live, sorted(live))
+                used = [report["cgroup"]["working_set_bytes"] for report in reports]
+                self.assertEqual(used, sorted(used))
+                for bytes_used, percent in zip(used, (80, 90, 95)):
+                    self.assertGreaterEqual(bytes_used / LIMIT_BYTES * 100, percent - 2)
 
 
 class Brink(InCgroup):

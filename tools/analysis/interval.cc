@@ -44,7 +44,7 @@ void LiveEstimate::Add(uint64_t size, uint64_t rate_bytes) {
 }
 
 uint64_t LiveEstimate::allocations() const {
-  return count_q16_ / format::kCountOne + (count_q16_ % format::kCountOne >= format::kCountOne / 2 ? 1 : 0);
+  return format::RoundedCount(count_q16_);
 }
 
 Interval LiveEstimate::Interval95() const {

@@ -10,10 +10,6 @@
 namespace memtrace::tools {
 namespace {
 
-uint64_t RoundCount(uint64_t count_q16) {
-  return count_q16 / format::kCountOne + (count_q16 % format::kCountOne >= format::kCountOne / 2 ? 1 : 0);
-}
-
 // Recorded sites with equal frames, added up; counts still fixed-point.
 std::vector<Site> MergeByFrames(const Profile& profile, std::vector<uint32_t>* site_of_node) {
   const std::vector<uint64_t> hashes = HashStacks(profile);
@@ -47,8 +43,8 @@ double AverageWeight(const Site& site, uint64_t rate_bytes) {
 
 void Finish(const LiveEstimate& live, uint64_t rate_bytes, Site* site) {
   const double average = AverageWeight(*site, rate_bytes);
-  site->allocations = RoundCount(site->allocations);
-  site->temporary_allocations = RoundCount(site->temporary_allocations);
+  site->allocations = format::RoundedCount(site->allocations);
+  site->temporary_allocations = format::RoundedCount(site->temporary_allocations);
   site->live_bytes = live.bytes();
   site->live_allocations = live.allocations();
   site->live_bytes_ci95 = live.Interval95();

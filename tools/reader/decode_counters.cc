@@ -167,9 +167,7 @@ struct ThreadSums {
   }
 };
 
-uint64_t RoundCount(uint64_t count_q16) {
-  return (ClampWrapped(count_q16) + format::kCountOne / 2) >> format::kCountShift;
-}
+uint64_t RoundedSum(uint64_t count_q16) { return format::RoundedCount(ClampWrapped(count_q16)); }
 
 // The sum of the header and what a thread has on top of it, which may be negative.
 uint64_t WithPending(uint64_t flushed, int64_t pending) {
@@ -179,14 +177,14 @@ uint64_t WithPending(uint64_t flushed, int64_t pending) {
 void FinishTotals(const ThreadSums& sums, Profile* profile) {
   const format::Header& header = profile->header;
   Totals& totals = profile->totals;
-  totals.allocations = RoundCount(sums.alloc_count_q16);
-  totals.frees = RoundCount(sums.free_count_q16);
-  totals.temporary_allocations = RoundCount(sums.temporary_count_q16);
+  totals.allocations = RoundedSum(sums.alloc_count_q16);
+  totals.frees = RoundedSum(sums.free_count_q16);
+  totals.temporary_allocations = RoundedSum(sums.temporary_count_q16);
   totals.allocated_bytes = ClampWrapped(totals.allocated_bytes);
   totals.freed_bytes = ClampWrapped(totals.freed_bytes);
   totals.peak_live_bytes =
       std::max(ClampWrapped(header.peak_live_bytes), WithPending(header.live_bytes, sums.peak_bytes));
-  totals.peak_live_allocations = RoundCount(
+  totals.peak_live_allocations = RoundedSum(
       std::max(ClampWrapped(header.peak_live_count_q16), WithPending(header.live_count_q16, sums.peak_count_q16)));
   profile->work_bytes = ClampWrapped(header.work_bytes + sums.pending_work_bytes);
 }

@@ -159,6 +159,22 @@ TEST(EventsTest, EventsOfASignalHandlerWait) {
   EXPECT_EQ(profile.totals.frees, 1u);
   EXPECT_EQ(profile.live.size(), 3u + format::kDeferredEvents);  // also those that still wait
   EXPECT_EQ(profile.totals.dropped_allocations, 1u);
+  EXPECT_EQ(profile.totals.allocations - profile.totals.frees, profile.live.size());
+}
+
+TEST(EventsTest, ABlockThatWaitsCanBeFreed) {
+  RecordedProcess process;
+  EXPECT_EQ(process.Run({"MEMTRACE_SAMPLE=1"},
+                        [] {
+                          Malloc(kHeap, 10);
+                          EXPECT_TRUE(DeferAllocation(reinterpret_cast<void*>(kHeap + 64), 20));
+                          Free(kHeap + 64);  // not by a handler
+                        }),
+            0);
+  const tools::Profile profile = process.Recorded();
+  EXPECT_EQ(profile.totals.allocations, 2u);
+  EXPECT_EQ(profile.totals.frees, 1u);
+  EXPECT_EQ(profile.live.size(), 1u);
 }
 
 TEST(EventsTest, SamplingIsUnbiasedForLiveBytes) {

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstring>
+#include <numeric>
 
 #include "libmemtrace/format/weight.h"
 #include "tests/unit/tools/recording_builder.h"
@@ -134,6 +135,39 @@ TEST(DecodeTest, DeferredEventsComeAfterTheTables) {
   EXPECT_EQ(profile.totals.live_bytes, 74u);
 }
 
+TEST(DecodeTest, DeferredEventsAreCounted) {
+  RecordingBuilder builder = Small();
+  const Profile before = builder.Decode();
+  const auto freed =
+      std::accumulate(before.live.begin(), before.live.end(), uint64_t{0}, [](uint64_t sum, const LiveBlock& block) {
+        return sum + (block.address == 0x5000 || block.address == 0x6000 ? block.size : 0);
+      });
+  builder.thread().deferred = {{0x5000, format::kUnknown, 0, 0},      {0x8000, 64, format::kUnknownSite, 0},
+                               {0x9000, 32, format::kUnknownSite, 0}, {0x9000, format::kUnknown, 0, 0},
+                               {0x6000, 10, format::kUnknownSite, 0},  // its free was not seen
+                               {0x7777, format::kUnknown, 0, 0}};      // never recorded
+  const Profile profile = builder.Decode();
+  EXPECT_EQ(profile.totals.allocations, before.totals.allocations + 3);
+  EXPECT_EQ(profile.totals.allocated_bytes, before.totals.allocated_bytes + 64 + 32 + 10);
+  EXPECT_EQ(profile.totals.frees, before.totals.frees + 3);
+  EXPECT_EQ(profile.totals.freed_bytes, before.totals.freed_bytes + freed + 32);
+  uint64_t of_sites = 0;
+  for (const SiteCounts& site : profile.sites) of_sites += site.alloc_bytes;
+  uint64_t of_sites_before = 0;
+  for (const SiteCounts& site : before.sites) of_sites_before += site.alloc_bytes;
+  EXPECT_EQ(of_sites, of_sites_before + 64 + 32 + 10);
+}
+
+TEST(DecodeTest, DeferredEventsThatWereWorkedOffCountOnce) {
+  RecordingBuilder builder = Small();
+  builder.AddLive(0x8000, 64, 0);
+  const Profile before = builder.Decode();
+  builder.thread().deferred = {{0x8000, 64, format::kUnknownSite, 0}};  // killed before the count went back to zero
+  const Profile profile = builder.Decode();
+  EXPECT_EQ(profile.totals.allocations, before.totals.allocations);
+  EXPECT_EQ(profile.live.size(), before.live.size());
+}
+
 TEST(DecodeTest, CellsOfOneNodeAddUpOverThreadsAndMayWrap) {
   RecordingBuilder builder;
   builder.AddModule("/bin/program");
@@ -187,8 +221,8 @@ TEST(DecodeTest, ColumnsAddUpPerSite) {
   EXPECT_EQ(profile.columns[1].bytes, 101u);
 }
 
-// Two threads allocate at a site; one had 700 bytes there before the present octave of the work clock, and has 1000 now; the
-// other one came in it and has 50. A third only frees.
+// Two threads allocate at a site; one had 700 bytes there before the present octave of the work clock, and has 1000
+// now; the other one came in it and has 50. A third only frees.
 TEST(DecodeTest, GrowthIsWhatCellsHoldLessWhatTheyHeld) {
   RecordingBuilder builder;
   builder.AddModule("/bin/a");
