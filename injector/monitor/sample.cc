@@ -94,7 +94,10 @@ void ReadLimit(const rt::Cgroup& cgroup, MonitorSample* sample) {
   if (!rt::ReadMemoryUse(cgroup, true, &use) || use.limit_bytes >= kNoLimit) return;
   sample->values[kLimit] = use.limit_bytes;
   if (use.limit_bytes == 0) return;
-  sample->percent = 100 * static_cast<double>(use.usage_bytes) / static_cast<double>(use.limit_bytes);
+  // The usage may have moved since it was read for its column; one row is to agree with itself.
+  const bool own_limit = strcmp(cgroup.limit_directory, cgroup.directory) == 0 && sample->Knows(kUsage);
+  const uint64_t usage_bytes = own_limit ? sample->values[kUsage] : use.usage_bytes;
+  sample->percent = 100 * static_cast<double>(usage_bytes) / static_cast<double>(use.limit_bytes);
 }
 
 void ReadPressure(const std::string& directory, MonitorSample* sample) {

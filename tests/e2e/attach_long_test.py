@@ -3,11 +3,11 @@
 import os
 import re
 import shutil
-import socket
 import subprocess
 
 import attach_test
 import harness
+import real_programs
 
 ROUNDS = int(os.environ.get("ATTACH_ROUNDS", "500"))
 
@@ -38,9 +38,7 @@ class Rounds(attach_test.Attaching):
     def test_redis_under_load(self):
         if not shutil.which("redis-server"):
             self.skipTest("there is no redis-server: package redis-server")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = str(probe.getsockname()[1])
+        port = str(real_programs.free_port())
         server = self.start("redis-server", "--port", port, "--save", "", "--dir", self.work, preload=False,
                             stdout=subprocess.DEVNULL)
         cli = ["redis-cli", "-p", port]

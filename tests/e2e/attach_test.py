@@ -323,8 +323,8 @@ class Refusals(Attaching):
     def test_a_thread_is_no_process(self):
         process = self.start(harness.program("busy"), "1", preload=False, stdin=subprocess.PIPE)
         self.await_line(process)
-        thread = max(map(int, os.listdir(f"/proc/{process.pid}/task")))
-        self.assertIn(f"give that number", self.refused("attach", thread))
+        thread = next(tid for tid in os.listdir(f"/proc/{process.pid}/task") if tid != str(process.pid))
+        self.assertIn("give that number", self.refused("attach", thread))
 
     def test_stopped(self):
         process = self.start_commanded()

@@ -10,7 +10,7 @@ import time
 import unittest
 
 DAEMON = "dockerd"  # package docker.io
-START_S = 30
+START_S = 60
 
 
 class NoDocker(unittest.SkipTest):
@@ -71,7 +71,7 @@ class DockerDaemon:
         """This process's environment, with `docker` talking to this daemon."""
         return dict(os.environ, DOCKER_HOST=self.host)
 
-    def call(self, *arguments, check=True, timeout=60, **run):
+    def call(self, *arguments, check=True, timeout=180, **run):
         """docker ARGUMENTS...: its completed process with .stdout as text."""
         run.setdefault("capture_output", True)
         done = subprocess.run(["docker", *map(str, arguments)], env=self.environment(), text=True, timeout=timeout,
@@ -88,7 +88,7 @@ class DockerDaemon:
         self.call("import", path, name)
         os.unlink(path)
 
-    def run(self, *arguments, check=False, timeout=60):
+    def run(self, *arguments, check=False, timeout=180):
         """docker run without a network; whatever the container's exit status, unless `check`."""
         done = self.call("run", "--network=none", *arguments, check=check, timeout=timeout)
         if done.returncode == 125:  # docker's own failure

@@ -7,6 +7,7 @@ import subprocess
 import docker_daemon
 import file_tree
 import harness
+from kernel_log import KernelLog
 
 DOCUMENT = os.path.join(os.path.dirname(__file__), "../../docs/containers.md")
 LEAKS = "leak_until_killed"
@@ -15,6 +16,7 @@ LEAKS = "leak_until_killed"
 class FirstFiveMinutes(harness.Case):
     def setUp(self):
         super().setUp()
+        KernelLog()  # room for the kernel's full report
         self.docker = docker_daemon.DockerDaemon()
         self.addCleanup(self.docker.close)
         self.docker.make_image("shop", file_tree.FileTree().add_program("shop", harness.program(LEAKS)))

@@ -40,8 +40,11 @@ class Container(harness.Case):
             file.write(text)
         return path
 
-    def inspect(self):
-        return self.save("inspect.json", json.dumps([docker.inspect(self.name)]))
+    def inspect(self, **state):
+        """The saved state of the container, in which `state` replaces what docker says."""
+        document = docker.inspect(self.name)
+        document["State"] |= state
+        return self.save("inspect.json", json.dumps([document]))
 
     def events(self):
         return self.save("events.json", docker.events())
@@ -60,15 +63,16 @@ class Killed(Container):
         done = self.run_container("/usr/bin/hog", "leak", options=self.recorded)
         self.assertEqual(done.returncode, 137)
         state = docker.inspect(self.name)
-        self.assertTrue(state["State"]["OOMKilled"])
+        # Docker may miss that a real kill was one; the report repeats what it says.
+        says = state["State"]["OOMKilled"]
         report = self.report(self.copied_recordings(), self.inspect(), self.events(), self.kernel_log())
         self.assertEqual(report["verdict"]["cause"], "native-leak", report["verdict"])
         self.assertEqual(report["target"]["container_id"] or state["Id"], state["Id"])
-        self.assertEqual((report["oom"]["container_oom_killed"], report["oom"]["exit_code"]), (True, 137))
+        self.assertEqual((report["oom"]["container_oom_killed"], report["oom"]["exit_code"]), (says, 137))
         kill = next(kill for kill in report["oom"]["kills"] if kill["is_target"])
         self.assertEqual((kill["container_id"], kill["limit_kb"]), (state["Id"], LIMIT_BYTES >> 10))
         evidence = "\n".join(report["verdict"]["evidence"])
-        for file in ("kernel.log:", "inspect.json:", "events.json:"):
+        for file in ("kernel.log:", *(("inspect.json:", "events.json:") if says else ())):
             self.assertIn(file, evidence)
         # The process saw itself as PID 1, the kernel's log names it by the host's number.
         self.assertEqual(report["target"]["pid"], 1)
@@ -76,7 +80,7 @@ class Killed(Container):
 
     def test_the_state_alone_is_no_leak(self):
         self.run_container("/usr/bin/hog", "leak")
-        report = self.report(self.inspect())
+        report = self.report(self.inspect(OOMKilled=True))  # which docker misses now and then
         self.assertEqual(report["verdict"]["cause"], "unknown")
         self.assertIn("killed for memory", report["verdict"]["summary"])
         self.assertEqual(report["oom"]["kills"], [])

@@ -77,7 +77,7 @@ class Rows(Monitoring):
         self.assertEqual(rows[0]["limit_bytes"], str(LIMIT_BYTES))
         for row in rows[:-1]:
             percent = 100 * int(row["memory_bytes"]) / LIMIT_BYTES
-            self.assertAlmostEqual(float(row["memory_percent"]), percent, delta=2)  # two files, not one moment
+            self.assertAlmostEqual(float(row["memory_percent"]), percent, delta=0.1)
         self.assertEqual([row["event"] for row in rows[:-1] if row["event"].startswith("end")], [])
         self.assertRegex(rows[-1]["event"], r"end: OOM kill .*, killed by signal 9$")
         self.assertEqual(sum("oom_kill" in row["event"].split("; ") for row in rows), 1)
@@ -199,7 +199,8 @@ class Container(Monitoring):
             self.ended(monitor)
         last = self.rows(by_name)[-1]["event"]
         self.assertIn("end: OOM kill", last)
-        self.assertIn("docker says OOMKilled=true, exit code 137", last)
+        # Docker may miss that a real kill was one.
+        self.assertRegex(last, "docker says OOMKilled=(true|false), exit code 137")
         self.assertIn("end: OOM kill", self.rows(by_id)[-1]["event"])
         self.assertEqual(self.rows(by_id)[0]["limit_bytes"], str(32 << 20))
         _, err = self.ended(self.monitor("shop", env=env), status=1)

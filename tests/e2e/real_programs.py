@@ -1,6 +1,8 @@
 """What the tests of real programs share: commands with and without the library, servers on free ports."""
 
+import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -21,9 +23,12 @@ def find(name):
 
 
 def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """Below the ports that the kernel gives to clients, one of which could take it before the server does."""
+    while True:
+        port = random.randrange(10_000, 32_768)
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 def answers(port):
@@ -73,7 +78,8 @@ class RealProgram(harness.Case):
     def assert_plausible(self, report, least_bytes):
         totals, sites = report["totals"], report["sites"]
         self.assertGreaterEqual(totals["allocated_bytes"], least_bytes)
-        self.assertGreaterEqual(totals["allocations"], totals["frees"])
+        if report["recording"]["sampling"] == "exact":  # of estimates each has its own error
+            self.assertGreaterEqual(totals["allocations"], totals["frees"])
         self.assertEqual(report["recording"]["dropped"]["allocations"], 0)
         self.assertTrue(sites)
         frames = [frame for site in sites for frame in site["stack"]]

@@ -65,8 +65,7 @@ class Nginx(RealProgram):
             file.write(NGINX.format(work=self.work, port=port))
         server = self.serve(find("nginx"), "-p", self.work, "-c", os.path.join(self.work, "nginx.conf"), port=port)
         self.fetch(port, contents)
-        workers = self.workers(server.pid)
-        self.assertEqual(len(workers), 2)
+        workers = harness.wait_until(lambda: len(found := self.workers(server.pid)) == 2 and found, what="two workers")
         for worker in workers:  # the master would take USR2 as the order to upgrade itself
             self.snapshot(worker)
         self.fetch(port, contents)

@@ -1,44 +1,20 @@
 #include "libmemtrace/unwind/cfi.h"
 
 #include <gtest/gtest.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <cstdlib>
 #include <cstring>
 #include <random>
 #include <vector>
 
-#include "libmemtrace/format/tables.h"
 #include "libmemtrace/unwind/dwarf.h"
 #include "libmemtrace/unwind/expression.h"
 #include "libmemtrace/unwind/modules.h"
 #include "libmemtrace/unwind/rules.h"
+#include "tests/unit/unwind/fenced.h"
 
 namespace memtrace::unwind {
 namespace {
-
-// Memory between two pages that cannot be read, so that a step outside is a crash.
-class Fenced {
- public:
-  explicit Fenced(size_t bytes) : page_(static_cast<size_t>(sysconf(_SC_PAGESIZE))) {
-    inner_ = (bytes + page_ - 1) / page_ * page_;
-    base_ = static_cast<char*>(mmap(nullptr, inner_ + 2 * page_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-    mprotect(base_ + page_, inner_, PROT_READ | PROT_WRITE);
-    data_ = base_ + page_ + inner_ - bytes;  // ends at the fence
-  }
-  ~Fenced() { munmap(base_, inner_ + 2 * page_); }
-  Fenced(const Fenced&) = delete;
-  Fenced& operator=(const Fenced&) = delete;
-  char* data() const { return data_; }
-  uintptr_t address() const { return reinterpret_cast<uintptr_t>(data_); }
-
- private:
-  size_t page_;
-  size_t inner_;
-  char* base_;
-  char* data_;
-};
 
 const CfiTables& OwnTables() {
   const int module = FindModule(reinterpret_cast<uintptr_t>(&OwnTables));
@@ -134,24 +110,6 @@ TEST(UnwindCfi, BrokenTablesNeitherCrashNorHang) {
   }
   EXPECT_GT(rows, 1000);
   EXPECT_GT(refused, 1000);
-}
-
-TEST(UnwindCfi, ExpressionsOfJunkNeitherCrashNorHang) {
-  const Fenced memory(64);
-  std::mt19937_64 random(7);
-  RegisterFile registers;
-  for (int i = 0; i < arch::kRegisters; ++i) registers.Set(i, random());
-  StackMemory stack(StackLimits{16, 16});
-  int good = 0;
-  for (int round = 0; round < 200000; ++round) {
-    for (int i = 0; i < 64; ++i) memory.data()[i] = static_cast<char>(random());
-    memory.data()[0] = static_cast<char>(random() % 64);
-    ByteReader reader({}, 0);
-    uint64_t result;
-    if (!OpenExpression({memory.address(), memory.address() + 64}, memory.address(), &reader)) continue;
-    good += Evaluate(reader, registers, &stack, nullptr, &result) ? 1 : 0;
-  }
-  EXPECT_GT(good, 100);
 }
 
 // One CIE and one FDE for the 256 bytes of code that begin at kCode.
@@ -274,69 +232,6 @@ TEST(UnwindCfi, RefusesBrokenPrograms) {
   EXPECT_FALSE(Built("", {}, kInitial, {dwarf::kDefCfaExpression, 100, 1}).Find(9, &row)) << "longer than the entry";
   EXPECT_FALSE(Built("", {}, kInitial, {dwarf::kDefCfa, 200, 1, 8}).Find(9, &row)) << "no such register";
   EXPECT_FALSE(Built("", {}, {dwarf::kRestore | 3}, {}).Find(9, &row)) << "restore in the CIE";
-}
-
-struct ExpressionCase {
-  std::vector<uint8_t> operations;
-  uint64_t result;
-};
-
-TEST(UnwindCfi, EvaluatesExpressions) {
-  using namespace dwarf;
-  const std::vector<ExpressionCase> cases = {
-      {{kOpLit0 + 7, kOpLit0 + 3, kOpMinus}, 4},
-      {{kOpConst1s, 0xff, kOpNeg}, 1},
-      {{kOpConst2u, 0x34, 0x12, kOpNot}, ~uint64_t{0x1234}},
-      {{kOpConst4s, 0xfe, 0xff, 0xff, 0xff, kOpAbs}, 2},
-      {{kOpConstu, 0x80, 0x01, kOpPlusUconst, 2}, 130},
-      {{kOpConsts, 0x7f, kOpLit0 + 1, kOpShr}, INT64_MAX},
-      {{kOpConsts, 0x7e, kOpLit0 + 1, kOpShra}, ~uint64_t{0}},
-      {{kOpLit0 + 1, kOpLit0 + 2, kOpLit0 + 3, kOpRot}, 2},
-      {{kOpLit0 + 1, kOpLit0 + 2, kOpOver, kOpPlus, kOpMul}, 3},
-      {{kOpLit0 + 9, kOpLit0 + 2, kOpSwap, kOpDrop}, 2},
-      {{kOpLit0 + 9, kOpLit0 + 2, kOpPick, 1, kOpMod}, 2},
-      {{kOpLit0 + 20, kOpLit0 + 3, kOpDiv, kOpDup, kOpXor}, 0},
-      {{kOpLit0 + 1, kOpBra, 1, 0, kOpLit0, kOpLit0 + 5}, 5},
-      {{kOpSkip, 1, 0, kOpLit0 + 3, kOpLit0 + 4}, 4},
-      {{kOpBreg0 + 3, 0x78, kOpLit0 + 8, kOpGe}, 1},
-      {{kOpBregx, 3, 5}, 105},
-  };
-  RegisterFile registers;
-  registers.Set(3, 100);
-  for (const ExpressionCase& test : cases) {
-    std::vector<uint8_t> bytes = test.operations;
-    bytes.insert(bytes.begin(), static_cast<uint8_t>(bytes.size()));
-    const auto begin = reinterpret_cast<uintptr_t>(bytes.data());
-    ByteReader reader({}, 0);
-    uint64_t result = 0;
-    ASSERT_TRUE(OpenExpression({begin, begin + bytes.size()}, begin, &reader));
-    EXPECT_TRUE(Evaluate(reader, registers, nullptr, nullptr, &result)) << int{bytes[1]};
-    EXPECT_EQ(result, test.result) << int{bytes[1]};
-  }
-}
-
-TEST(UnwindCfi, RefusesBrokenExpressions) {
-  using namespace dwarf;
-  const std::vector<std::vector<uint8_t>> cases = {
-      {kOpPlus},
-      {kOpLit0, kOpLit0, kOpDiv},
-      {kOpLit0, kOpLit0, kOpMod},
-      {kOpSkip, 0xfd, 0xff},  // to itself
-      {kOpSkip, 0x7f, 0x00},
-      {kOpLit0, kOpDeref},
-      {kOpBreg0 + 4, 0},  // not known
-      {0xe0},
-      std::vector<uint8_t>(100, kOpLit0),
-  };
-  RegisterFile registers;
-  for (std::vector<uint8_t> bytes : cases) {
-    bytes.insert(bytes.begin(), static_cast<uint8_t>(bytes.size()));
-    const auto begin = reinterpret_cast<uintptr_t>(bytes.data());
-    ByteReader reader({}, 0);
-    uint64_t result = 0;
-    ASSERT_TRUE(OpenExpression({begin, begin + bytes.size()}, begin, &reader));
-    EXPECT_FALSE(Evaluate(reader, registers, nullptr, nullptr, &result)) << int{bytes[1]};
-  }
 }
 
 }  // namespace

@@ -13,8 +13,6 @@
 #include <vector>
 
 #include "libmemtrace/format/tables.h"
-#include "libmemtrace/unwind/elf_image.h"
-#include "libmemtrace/unwind/maps.h"
 
 namespace memtrace::unwind {
 namespace {
@@ -22,24 +20,6 @@ namespace {
 uintptr_t AddressIn(void* library) { return reinterpret_cast<uintptr_t>(dlsym(library, "MemtraceLazyEntry")); }
 
 std::string PathOf(int module) { return ModuleAt(static_cast<uint32_t>(module)).path; }
-
-TEST(UnwindModules, ParsesLinesOfMaps) {
-  Mapping mapping;
-  ASSERT_TRUE(
-      ParseMapping("7f00aa000000-7f00aa001000 r-xp 0001f000 08:02 173521    /a b/lib x.so (deleted)", &mapping));
-  EXPECT_EQ(mapping.range.begin, 0x7f00aa000000u);
-  EXPECT_EQ(mapping.range.end, 0x7f00aa001000u);
-  EXPECT_EQ(mapping.offset, 0x1f000u);
-  EXPECT_EQ(mapping.device, uint64_t{8} << 32 | 2);
-  EXPECT_EQ(mapping.inode, 173521u);
-  EXPECT_TRUE(mapping.readable && mapping.executable && !mapping.writable);
-  EXPECT_TRUE(mapping.path == rt::Text("/a b/lib x.so (deleted)"));
-  ASSERT_TRUE(ParseMapping("ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0 ", &mapping));
-  EXPECT_TRUE(mapping.path.empty());
-  for (const char* bad : {"", "7f00", "7f00-zz r-xp 0 08:02 1", "1-2 r 0 0:0 0", "1-2 r-xp 0 08 1"}) {
-    EXPECT_FALSE(ParseMapping(bad, &mapping)) << bad;
-  }
-}
 
 // What the loader says is the oracle.
 int CompareWithLoader(dl_phdr_info* info, size_t, void* count) {
@@ -76,15 +56,6 @@ TEST(UnwindModules, FindsBuildIds) {
   const int libc = FindModule(reinterpret_cast<uintptr_t>(&getpid));
   ASSERT_NE(libc, format::kNoModule);
   EXPECT_EQ(ModuleAt(static_cast<uint32_t>(libc)).build_id_bytes, 20u);
-  const uint32_t notes[] = {4, 3, 1, 0x00554e47, 0xffffff, 8, 4, 7, 1, 2, 9, 4, 6, 3, 0x00554e47, 0x04030201, 0x0605};
-  uint8_t id[32] = {};
-  const auto begin = reinterpret_cast<uintptr_t>(notes);
-  const uintptr_t end = begin + sizeof(notes);
-  EXPECT_EQ(FindBuildId({begin, end}, id, sizeof(id)), 6u);
-  EXPECT_EQ(id[5], 6);
-  EXPECT_EQ(FindBuildId({begin, end - 4}, id, sizeof(id)), 0u) << "cut off";
-  EXPECT_EQ(FindBuildId({begin, begin + 40}, id, sizeof(id)), 0u) << "none";
-  EXPECT_EQ(FindBuildId({begin, end}, id, 2), 2u) << "too long for the buffer";
 }
 
 TEST(UnwindModules, UnloadedModulesAreClosedAndNotReused) {
@@ -194,60 +165,6 @@ TEST(UnwindModules, FoundInMemoryWithoutProc) {
   ForgetUnloadedModules();
   if (WIFEXITED(status) && WEXITSTATUS(status) == 77) GTEST_SKIP() << "chroot needs privileges";
   EXPECT_EQ(status, 0);
-}
-
-TEST(UnwindElf, RefusesBrokenHeaders) {
-  std::vector<char> file(4096);
-  auto* header = reinterpret_cast<Elf64_Ehdr*>(file.data());
-  const auto* own = reinterpret_cast<const Elf64_Ehdr*>(
-      ModuleAt(static_cast<uint32_t>(FindModule(reinterpret_cast<uintptr_t>(&getpid)))).start);
-  std::memcpy(file.data(), own, sizeof(*own));
-  const auto begin = reinterpret_cast<uintptr_t>(file.data());
-  ElfHeaders headers;
-  ElfImage image;
-  EXPECT_TRUE(ReadElfHeaders({begin, begin + file.size()}, &headers));
-  EXPECT_FALSE(LayOutElf(headers, begin, 0, true, &image)) << "no segment";
-  header->e_phoff = ~uint64_t{0} - 8;
-  EXPECT_FALSE(ReadElfHeaders({begin, begin + file.size()}, &headers));
-  header->e_phoff = 4000;
-  EXPECT_FALSE(ReadElfHeaders({begin, begin + file.size()}, &headers));
-  std::memcpy(file.data(), own, sizeof(*own));
-  header->e_machine = EM_386;
-  EXPECT_FALSE(ReadElfHeaders({begin, begin + file.size()}, &headers));
-  EXPECT_FALSE(ReadElfHeaders({begin, begin + 20}, &headers));
-  EXPECT_FALSE(ReadElfHeaders("/nonexistent", &headers));
-  EXPECT_FALSE(ReadElfHeaders("/dev/null", &headers));
-}
-
-TEST(UnwindElf, LaysOutSegmentsThatDoNotStartAtTheFile) {
-  ElfHeaders headers{};
-  headers.count = 2;
-  headers.segments[0] = {.p_type = PT_LOAD,
-                         .p_flags = PF_R,
-                         .p_offset = 0x2000,
-                         .p_vaddr = 0x402000,
-                         .p_paddr = 0,
-                         .p_filesz = 0x500,
-                         .p_memsz = 0x500,
-                         .p_align = 0x1000};
-  headers.segments[1] = {.p_type = PT_LOAD,
-                         .p_flags = PF_R | PF_X,
-                         .p_offset = 0x3480,
-                         .p_vaddr = 0x404480,
-                         .p_paddr = 0,
-                         .p_filesz = 0x1000,
-                         .p_memsz = 0x1000,
-                         .p_align = 0x1000};
-  ElfImage image;
-  ASSERT_TRUE(LayOutElf(headers, 0x404000, 0x3000, true, &image)) << "prelinked";
-  EXPECT_EQ(image.bias, 0u);
-  EXPECT_EQ(image.whole.begin, 0x402000u);
-  EXPECT_EQ(image.code.begin, 0x404480u);
-  EXPECT_EQ(image.code.end, 0x405480u);
-  ElfImage moved;
-  ASSERT_TRUE(LayOutElf(headers, 0x7f0000404000, 0x3000, true, &moved));
-  EXPECT_EQ(moved.bias, 0x7f0000000000u);
-  EXPECT_FALSE(LayOutElf(headers, 0x404000, 0x9000, true, &moved)) << "no segment holds that offset";
 }
 
 }  // namespace

@@ -17,14 +17,8 @@
 
 #include "libmemtrace/format/tables.h"
 #include "libmemtrace/unwind/arch.h"
-#include "libmemtrace/unwind/libunwind_backend.h"
-#include "libmemtrace/unwind/memory.h"
 #include "libmemtrace/unwind/modules.h"
-#include "libmemtrace/unwind/resolve.h"
 #include "tests/unit/unwind/oracles.h"
-
-extern "C" int unw_backtrace(void** buffer, int size);
-extern "C" void MemtraceFullFrame(void (*body)());
 
 namespace memtrace::unwind {
 namespace {
@@ -102,18 +96,6 @@ TEST(Unwind, ThreadsOnTheirOwnAndOnGivenStacks) {
   DeepThenCompare(300);
 }
 
-TEST(Unwind, FramesThatNeedMoreThanTwoRegisters) {
-  static OurStack stack;
-  const int before = StacksCompared();
-  MemtraceFullFrame([] { TakeOurs(&stack); });
-  int full = 0;
-  for (uint32_t i = 0; i < stack.count; ++i) full += RuleFor(stack.frames[i].pc).kind() == StepKind::kFull ? 1 : 0;
-  EXPECT_EQ(full, 1);
-  MemtraceFullFrame([] { ExpectSameStacks("kept in a callee-saved register"); });
-  MemtraceFullFrame([] { MemtraceFullFrame([] { ExpectSameStacks("twice"); }); });
-  EXPECT_EQ(StacksCompared(), before + 2);
-}
-
 TEST(Unwind, LimitsOfStacks) {
   int here = 0;
   const auto sp = reinterpret_cast<uintptr_t>(&here);
@@ -131,25 +113,6 @@ TEST(Unwind, LimitsOfStacks) {
   const std::vector<char> heap(64 * kPage);
   const auto foreign = reinterpret_cast<uintptr_t>(heap.data()) + 10 * kPage;
   EXPECT_EQ(CurrentStackLimits(foreign, true).high, (foreign & ~(kPage - 1)) + kPage);
-}
-
-TEST(Unwind, StackMemoryStopsWhereMemoryDoes) {
-  const GuardedStack stack(4 * kPage);
-  const auto low = reinterpret_cast<uintptr_t>(stack.low());
-  const uintptr_t high = low + stack.bytes();
-  StackMemory memory(StackLimits{low + 64, low + kPage});
-  uintptr_t value = 1;
-  EXPECT_TRUE(memory.Read(low + 64, &value));
-  EXPECT_TRUE(memory.Read(low + kPage - 4, &value)) << "across the end of what is known";
-  EXPECT_TRUE(memory.Read(high - 8, &value));
-  EXPECT_FALSE(memory.Read(high - 7, &value));
-  EXPECT_FALSE(memory.Read(high, &value));
-  EXPECT_FALSE(memory.Read(low - 8, &value));
-  for (const uintptr_t wild : {uintptr_t{0}, uintptr_t{7}, ~uintptr_t{0}, ~uintptr_t{7}, uintptr_t{1} << 63}) {
-    EXPECT_FALSE(memory.Read(wild, &value)) << wild;
-    EXPECT_FALSE(memory.ReadProbed(wild, &value)) << wild;
-  }
-  EXPECT_TRUE(memory.Read(low, &value)) << "still usable";
 }
 
 [[gnu::noinline]] Unwound TakeFew(Frame* frames, uint32_t capacity) {
@@ -217,6 +180,8 @@ TEST(Unwind, JitCodeIsWalkedByFramePointers) {
 #endif
 
 TEST(Unwind, ManyThreadsAtOnce) {
+  // Who meets a module for the first time while another has the lock may give up on a busy machine.
+  std::thread([] { TakeOurs(std::make_unique<OurStack>().get()); }).join();
   std::vector<std::thread> threads;
   std::atomic<int> bad{0};
   for (int i = 0; i < 8; ++i) {
@@ -281,40 +246,6 @@ TEST(Unwind, ChildrenOfAForkGoOn) {
   int status = -1;
   waitpid(child, &status, 0);
   EXPECT_EQ(status, 0);
-}
-
-TEST(Unwind, LibunwindBackend) {
-  OurStack own;
-  OurStack other;
-  Addresses oracle;
-  EXPECT_FALSE(UseLibunwind([](void**, int) { return 0; }));
-  EXPECT_FALSE(IsLibunwindUsed());
-  TakeOurs(&own);
-  ASSERT_TRUE(UseLibunwind(unw_backtrace));
-  TakeOurs(&other);
-  TakeByLibunwind(&oracle);
-  ASSERT_TRUE(UseLibunwind(nullptr));
-  EXPECT_TRUE(SameFrames(other, oracle)) << Describe(other, oracle);
-  ASSERT_EQ(own.count, other.count);
-  for (uint32_t i = 1; i < own.count; ++i) {
-    EXPECT_EQ(own.frames[i].pc, other.frames[i].pc);
-    EXPECT_EQ(own.frames[i].module, other.frames[i].module);
-  }
-}
-
-TEST(UnwindRules, SurviveTheCache) {
-  const CompactRule rule(StepKind::kFp, -32768, 32767, CompactRule::kAboveFp);
-  const CompactRule there = rule.InModule(0xfffe);
-  EXPECT_EQ(there.kind(), StepKind::kFp);
-  EXPECT_EQ(there.module(), 0xfffe);
-  EXPECT_EQ(there.cfa_bytes(), uint64_t{0} - 32768 * 8);
-  EXPECT_EQ(there.fp_bytes(), 32767u * 8);
-  RuleCache::Insert(0x1234567, there);
-  EXPECT_EQ(RuleCache::Find(0x1234567).word(), there.word());
-  EXPECT_EQ(RuleCache::Find(0x1234567 + (1u << 28)).kind(), StepKind::kNone);
-  RuleCache::Erase(0x1234567);
-  EXPECT_EQ(RuleCache::Find(0x1234567).kind(), StepKind::kNone);
-  EXPECT_EQ(RuleCache::Find(0).kind(), StepKind::kNone) << "empty entries match no key";
 }
 
 }  // namespace
