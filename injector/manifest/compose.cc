@@ -49,10 +49,9 @@ std::string Override(const std::string& manifest, const std::vector<std::string>
     text += fmt::format("  {}:\n    environment:\n", Quoted(name));
     for (const auto& [variable, value] : InjectedVariables(injection, PreloadOf(service["environment"])))
       text += fmt::format("      {}: {}\n", variable, ForCompose(value));
-    text += fmt::format(
-        "    volumes:\n      - {}\n      - {}\n",
-        ForCompose(injection.library_directory + "/libmemtrace.so:" + injection.directory + "/libmemtrace.so:ro"),
-        ForCompose(injection.volume + ":" + injection.directory + "/recordings"));
+    text += fmt::format("    volumes:\n      - {}\n      - {}\n",
+                        ForCompose(injection.library + ":" + injection.directory + "/libmemtrace.so:ro"),
+                        ForCompose(injection.volume + ":" + injection.directory + "/recordings"));
   }
   return text + fmt::format("volumes:\n  {}: {{}}\n", Quoted(injection.volume));
 }

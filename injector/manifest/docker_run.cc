@@ -50,9 +50,8 @@ ManifestOutcome DockerRunLine(const std::vector<std::string>& command, const Inj
   }
   const auto verb_index = verb - words.begin();
   const std::string existing = TakePreload(&words);
-  std::vector<std::string> options = {
-      "-v", injection.library_directory + "/libmemtrace.so:" + injection.directory + "/libmemtrace.so:ro", "-v",
-      injection.volume + ":" + injection.directory + "/recordings"};
+  std::vector<std::string> options = {"-v", injection.library + ":" + injection.directory + "/libmemtrace.so:ro", "-v",
+                                      injection.volume + ":" + injection.directory + "/recordings"};
   for (const auto& [name, value] : InjectedVariables(injection, existing)) {
     options.push_back("-e");
     options.push_back(name + "=" + value);

@@ -11,8 +11,7 @@ namespace memtrace::injector {
 
 // What is put into the container, and where.
 struct Injection {
-  // On the host, for compose and docker: what `memtrace lib` prints, without the file.
-  std::string library_directory = {};
+  std::string library = {};        // on the host, for compose and docker: what `memtrace lib` prints
   std::string image = "memtrace";  // for Kubernetes: has `/memtrace install DIR`
   std::string volume = "memtrace";
   std::string directory = "/memtrace";  // in the container: the library's directory; recordings go to a folder of it

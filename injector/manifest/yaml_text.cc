@@ -14,6 +14,31 @@ std::string Indented(const std::vector<std::string>& lines, size_t columns) {
 
 bool IsFlow(const YAML::Node& node) { return node.Style() == YAML::EmitterStyle::Flow; }
 
+// As JSON, which is flow style too: the file may be either.
+std::string Flow(const YAML::Node& node) {
+  std::string text;
+  const auto add = [&text](const std::string& part) { text += (text.empty() ? "" : ", ") + part; };
+  if (node.IsMap()) {
+    for (const auto& pair : node) add(Quoted(pair.first.Scalar()) + ": " + Flow(pair.second));
+    return "{" + text + "}";
+  }
+  if (node.IsSequence()) {
+    for (const YAML::Node& item : node) add(Flow(item));
+    return "[" + text + "]";
+  }
+  constexpr char kPlainTag[] = "?";  // yaml-cpp's: written without quotes
+  bool is_bool = false;
+  int64_t number = 0;
+  const bool is_bare = node.Tag() == kPlainTag &&
+                       (YAML::convert<bool>::decode(node, is_bool) || YAML::convert<int64_t>::decode(node, number));
+  return is_bare ? node.Scalar() : Quoted(node.Scalar());
+}
+
+std::string FlowItems(const YamlItems& lines) {
+  const std::string sequence = Flow(YAML::Load(Indented(lines, 0)));
+  return sequence.substr(1, sequence.size() - 2);
+}
+
 }  // namespace
 
 std::string Quoted(const std::string& text) {
@@ -45,14 +70,14 @@ void YamlText::Insert(size_t position, size_t removed, std::string text) {
   if (std::none_of(edits_.begin(), edits_.end(), same)) edits_.push_back({position, removed, std::move(text)});
 }
 
-void YamlText::Prepend(const YAML::Node& map, const std::string& key, const YamlEntry& item) {
+void YamlText::Prepend(const YAML::Node& map, const std::string& key, const YamlItems& items) {
   const YAML::Node sequence = map[key];
   if (sequence.IsDefined() && !sequence.IsNull() && !sequence.IsSequence())
     throw YAML::ParserException(sequence.Mark(), key + " is not a list");
   if (sequence.IsDefined() && sequence.IsSequence()) {
     const size_t position = PositionOf(sequence);
-    if (IsFlow(sequence)) return Insert(position + 1, 0, item.flow + (sequence.size() > 0 ? ", " : ""));
-    return Insert(position, 0, Indented(item.lines, static_cast<size_t>(sequence.Mark().column)));
+    if (IsFlow(sequence)) return Insert(position + 1, 0, FlowItems(items) + (sequence.size() > 0 ? ", " : ""));
+    return Insert(position, 0, Indented(items, static_cast<size_t>(sequence.Mark().column)));
   }
   if (sequence.IsDefined()) {  // "key:" with nothing behind it
     for (const auto& pair : map) {
@@ -60,19 +85,19 @@ void YamlText::Prepend(const YAML::Node& map, const std::string& key, const Yaml
       const size_t colon = text_.find(':', PositionOf(pair.first));
       const std::string margin(static_cast<size_t>(pair.first.Mark().column) + 2, ' ');
       std::string lines;
-      for (const std::string& line : item.lines) lines += "\n" + margin + line;
+      for (const std::string& line : items) lines += "\n" + margin + line;
       size_t removed = 0;
       for (const std::string_view null : {" null", " ~"}) {
         if (text_.compare(colon + 1, null.size(), null) == 0) removed = null.size();
       }
-      return Insert(colon + 1, removed, IsFlow(map) ? " [" + item.flow + "]" : lines);
+      return Insert(colon + 1, removed, IsFlow(map) ? " [" + FlowItems(items) + "]" : lines);
     }
   }
   const size_t position = PositionOf(map);
   if (IsFlow(map))
-    return Insert(position + 1, 0, "\"" + key + "\": [" + item.flow + "]" + (map.size() > 0 ? ", " : ""));
+    return Insert(position + 1, 0, "\"" + key + "\": [" + FlowItems(items) + "]" + (map.size() > 0 ? ", " : ""));
   std::vector<std::string> lines = {key + ":"};
-  for (const std::string& line : item.lines) lines.push_back("  " + line);
+  for (const std::string& line : items) lines.push_back("  " + line);
   Insert(position, 0, Indented(lines, static_cast<size_t>(map.Mark().column)));
 }
 

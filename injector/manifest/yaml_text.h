@@ -33,11 +33,8 @@ ManifestOutcome OutcomeOf(Make make) {
   return outcome;
 }
 
-// One value to be inserted, for block and flow style.
-struct YamlEntry {
-  std::vector<std::string> lines;  // block style, without indentation; a sequence's item begins with "- "
-  std::string flow;                // the same in one line; of a sequence's item without "- "
-};
+// Items of a sequence in block style, without indentation: each begins with "- ".
+using YamlItems = std::vector<std::string>;
 
 class YamlText {
  public:
@@ -46,8 +43,8 @@ class YamlText {
   // Throws YAML::Exception for what is no YAML, std::runtime_error for what cannot be edited.
   std::vector<YAML::Node> Documents() const { return YAML::LoadAll(text_); }
 
-  // Puts `item` first into the sequence under `key` of `map`, or makes one.
-  void Prepend(const YAML::Node& map, const std::string& key, const YamlEntry& item);
+  // Puts `items` first into the sequence under `key` of `map`, or makes one; in flow style where the file has that.
+  void Prepend(const YAML::Node& map, const std::string& key, const YamlItems& items);
   void ReplaceScalar(const YAML::Node& scalar, const std::string& value);
   // With all changes made.
   std::string Edited() const;

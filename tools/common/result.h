@@ -13,6 +13,7 @@ enum class ErrorCode {
   kUnreadable,      // the operating system refused; context holds its reason
   kNotRecording,    // the content is something else
   kUnknownVersion,  // written by a memtrace that this one does not know
+  kNotDelivered,    // a server did not take it
 };
 
 // message: what was tried, on what, and what to do; context: why it failed, may be empty.

@@ -2,8 +2,8 @@
 #include <memory>
 
 #include "injector/attach.h"
-#include "injector/launch.h"
 #include "tools/memtrace/commands.h"
+#include "tools/memtrace/library.h"
 #include "tools/memtrace/variables.h"
 
 namespace memtrace::commands {
@@ -24,15 +24,15 @@ int Finish(const injector::AttachOutcome& outcome, const char* done) {
 void AddAttach(CLI::App* app, Action* action) {
   CLI::App* attach = app->add_subcommand("attach", "Load the library into a running process and begin to record.");
   attach->footer(
-      "Each option stands for the variable in brackets; what is not given is as in the environment that the process "
-      "was\n"
-      "started with. The process may live in another container. What it allocated before is not in the recording.\n"
+      "Each option stands for the variable in brackets; what is not given is as in the environment that the\n"
+      "process was started with. The process may live in another container. What it allocated before is not in\n"
+      "the recording.\n"
       "Needs the right to trace it: its user, or root, and in a container the capability SYS_PTRACE.\n"
       "Exit status: 0 it is recorded, 1 it is not, 2 usage.");
   auto order = std::make_shared<injector::AttachOrder>();
   auto variables = std::make_shared<VariableValues>();
   AddVariableOptions(attach, variables);
-  attach->add_option("--library", order->library, "another libmemtrace.so")->option_text("FILE");
+  AddLibraryOption(attach, &order->library);
   auto wait_ms = std::make_shared<unsigned>(500);
   attach
       ->add_option("--wait", *wait_ms,
@@ -46,11 +46,8 @@ void AddAttach(CLI::App* app, Action* action) {
       order->settings = {{"MEMTRACE_QUIET", "1"}};
       if (variables->values.count("MEMTRACE_KEEP") == 0) order->settings.emplace_back("MEMTRACE_KEEP", kKeep);
       for (const auto& setting : variables->values) order->settings.push_back(setting);
-      if (order->library.empty()) order->library = injector::FindLibrary();
-      if (order->library.empty()) {
-        Say("there is no libmemtrace.so in ../lib/memtrace beside this program; name one with --library");
-        return 1;
-      }
+      order->library = UsableLibrary(order->library);
+      if (order->library.empty()) return 1;
       return Finish(injector::Attach(*order), "recording to");
     };
   });

@@ -5,9 +5,9 @@
 #include <memory>
 #include <optional>
 
-#include "injector/launch.h"
 #include "injector/manifest/manifest.h"
 #include "tools/memtrace/commands.h"
+#include "tools/memtrace/library.h"
 #include "tools/memtrace/variables.h"
 
 namespace memtrace::commands {
@@ -31,12 +31,6 @@ std::optional<std::string> ReadAll(const std::string& file) {
   return text;
 }
 
-// The directory of the library on this host, which the container is given; empty if there is none.
-std::string LibraryDirectory(const Order& order) {
-  const std::string library = order.library.empty() ? injector::FindLibrary() : order.library;
-  return library.substr(0, library.rfind('/'));
-}
-
 int Print(const std::string& subject, const injector::ManifestOutcome& outcome) {
   if (!outcome.error.empty()) {
     Say(subject + ": " + outcome.error);
@@ -58,11 +52,17 @@ int FromFile(const Order& order, Make make) {
   return Print(order.file == "-" ? "standard input" : order.file, make(*manifest));
 }
 
+std::string CheckVolume(const std::string& name) {
+  const bool plain = name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string::npos;
+  return plain && !name.empty() && name[0] != '-' ? "" : "a volume's name has small letters, digits and `-`";
+}
+
 void AddCommonOptions(CLI::App* app, const std::shared_ptr<Order>& order) {
   app->add_option("--directory", order->injection.directory, "where the library lies in the container")
       ->option_text("DIR")
       ->capture_default_str();
   app->add_option("--volume", order->injection.volume, "name of the volume")
+      ->check(CheckVolume)
       ->option_text("NAME")
       ->capture_default_str();
   AddVariableOptions(app, order->variables);
@@ -73,10 +73,8 @@ void TakeVariables(Order* order) {
 }
 
 bool TakeLibrary(Order* order) {
-  order->injection.library_directory = LibraryDirectory(*order);
-  if (!order->injection.library_directory.empty()) return true;
-  Say("there is no libmemtrace.so beside this program; --library says where it is");
-  return false;
+  order->injection.library = UsableLibrary(order->library);
+  return !order->injection.library.empty();
 }
 
 void AddCompose(CLI::App* inject, Action* action) {
@@ -86,8 +84,7 @@ void AddCompose(CLI::App* inject, Action* action) {
   compose->add_option("--service", order->services, "service to set up; may be given several times")
       ->required()
       ->option_text("NAME");
-  compose->add_option("--library", order->library, "libmemtrace.so on the host (default: the one beside this program)")
-      ->option_text("FILE");
+  AddLibraryOption(compose, &order->library);
   AddCommonOptions(compose, order);
   compose->footer("docker compose -f FILE -f OVERRIDE up. Limits and everything else of the service stay as they are.");
   compose->callback([order, action] {
@@ -131,8 +128,7 @@ void AddKubernetes(CLI::App* inject, Action* action) {
 void AddDocker(CLI::App* inject, const Tail* tail, Action* action) {
   CLI::App* docker = inject->add_subcommand("docker", "Print the `docker run` line, or its options.");
   auto order = std::make_shared<Order>();
-  docker->add_option("--library", order->library, "libmemtrace.so on the host (default: the one beside this program)")
-      ->option_text("FILE");
+  AddLibraryOption(docker, &order->library);
   AddCommonOptions(docker, order);
   docker->footer(
       "memtrace inject docker -- docker run IMAGE...   prints that line with the options put in; without it, the "

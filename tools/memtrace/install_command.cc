@@ -4,8 +4,8 @@
 #include <memory>
 #include <system_error>
 
-#include "injector/launch.h"
 #include "tools/memtrace/commands.h"
+#include "tools/memtrace/library.h"
 
 namespace memtrace::commands {
 namespace {
@@ -25,11 +25,8 @@ std::error_code Put(const fs::path& source, const fs::path& target) {
 }
 
 int Install(const fs::path& directory) {
-  const std::string library = injector::FindLibrary();
-  if (library.empty()) {
-    Say("there is no libmemtrace.so beside this program");
-    return 1;
-  }
+  const std::string library = UsableLibrary();
+  if (library.empty()) return 1;
   std::error_code error;
   fs::create_directories(directory, error);
   for (const auto& [source, name] :

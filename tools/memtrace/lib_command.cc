@@ -1,7 +1,7 @@
 #include <cstdio>
 
-#include "injector/launch.h"
 #include "tools/memtrace/commands.h"
+#include "tools/memtrace/library.h"
 
 namespace memtrace::commands {
 
@@ -9,11 +9,8 @@ void AddLib(CLI::App* app, Action* action) {
   CLI::App* lib = app->add_subcommand("lib", "Print the path of the library that belongs to this program.");
   lib->callback([action] {
     *action = [] {
-      const std::string library = injector::FindLibrary();
-      if (library.empty()) {
-        Say("there is no libmemtrace.so in ../lib/memtrace beside this program");
-        return 1;
-      }
+      const std::string library = UsableLibrary();
+      if (library.empty()) return 1;
       printf("%s\n", library.c_str());
       return 0;
     };

@@ -10,6 +10,7 @@
 #include "injector/launch.h"
 #include "libmemtrace/config/options.h"
 #include "tools/memtrace/commands.h"
+#include "tools/memtrace/library.h"
 #include "tools/memtrace/variables.h"
 
 namespace memtrace::commands {
@@ -40,22 +41,11 @@ Settings BuildSettings(const RunRequest& request, const std::string& library) {
 }
 
 // Empty with a message if there is none that can be preloaded.
-std::string UsableLibrary(const RunRequest& request) {
-  const std::string given = request.library.empty() ? injector::FindLibrary() : request.library;
-  if (given.empty()) {
-    Say("there is no libmemtrace.so in ../lib/memtrace beside this program; name one with --library");
-    return "";
-  }
-  std::string library = std::filesystem::absolute(given).string();
-  if (access(library.c_str(), R_OK) != 0) {
-    Say("cannot read " + library + ": " + strerror(errno));
-    return "";
-  }
-  if (library.find_first_of(": ") != std::string::npos) {
-    Say("LD_PRELOAD takes no path with blanks or colons: " + library);
-    return "";
-  }
-  return library;
+std::string Preloadable(const std::string& given) {
+  const std::string library = UsableLibrary(given);
+  if (library.find_first_of(": ") == std::string::npos) return library;
+  Say("LD_PRELOAD takes no path with blanks or colons: " + library);
+  return "";
 }
 
 int SayNotExecutable(const std::string& name, int error, const injector::Probe& probe) {
@@ -69,7 +59,7 @@ int SayNotExecutable(const std::string& name, int error, const injector::Probe& 
 }
 
 int Run(const RunRequest& request, const std::vector<std::string>& command) {
-  const std::string library = UsableLibrary(request);
+  const std::string library = Preloadable(request.library);
   if (library.empty()) return injector::kStatusOwnFailure;
   const injector::FoundProgram found = injector::FindProgram(command[0], getenv("PATH"));
   if (found.path.empty()) return SayNotExecutable(command[0], found.error, {});
@@ -120,7 +110,7 @@ void AddRun(CLI::App* app, const Tail* tail, Action* action) {
   run->prefix_command();
   auto request = std::make_shared<RunRequest>();
   AddVariableOptions(run, request->variables);
-  run->add_option("--library", request->library, "another libmemtrace.so")->option_text("FILE");
+  AddLibraryOption(run, &request->library);
   run->callback([run, request, tail, action] {
     *action = [request, command = Command(run->remaining(), *tail)] { return Run(*request, command); };
   });

@@ -140,6 +140,21 @@ bool DeliverAll(const Options& options, const std::vector<Report>& reports, cons
   return delivered;
 }
 
+bool PushAll(const Options& options, const std::vector<Report>& reports) {
+  if (!options.push.wanted()) return true;
+  bool delivered = true;
+  size_t recordings = 0;
+  for (const Report& report : reports) {
+    if (!report.recorded) continue;
+    ++recordings;
+    const Result<std::string> name = Push(report, options.metric, options.push);
+    Complain(name.ok() ? "pushed " + name.value() : name.error().Text());
+    delivered &= name.ok();
+  }
+  if (recordings == 0) Complain("--push needs a recording or snapshot, and none was given");
+  return delivered && recordings > 0;
+}
+
 bool ConditionHolds(FailOn condition, const std::vector<Report>& reports) {
   switch (condition) {
     case FailOn::kNothing:
@@ -172,7 +187,8 @@ int Run(const Options& options) {
   std::vector<Report> reports = MakeReports(std::move(inputs.profiles), suppressions, &symbolizer);
   if (inputs.evidence != nullptr) JoinEvidence(std::move(inputs.evidence), &reports);
   if (!AddBaseline(options.baseline, &symbolizer, &reports)) return kExitNoReport;
-  const bool delivered = DeliverAll(options, reports, symbolizer);
+  const bool written = DeliverAll(options, reports, symbolizer);
+  const bool delivered = PushAll(options, reports) && written;
   for (const std::string& warning : symbolizer.warnings()) Complain("warning: " + warning);
   if (!delivered) return kExitNoReport;
   if (ConditionHolds(options.fail_on, reports)) return kExitCondition;

@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cctype>
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
@@ -44,6 +45,62 @@ std::vector<std::string> TakeOutputs(int argc, char** argv, Options* options) {
     }
   }
   return rest;
+}
+
+void AddPush(CLI::App* app, PushOrder* push) {
+  const char* const kGroup = "Server";
+  app->add_option("--push", push->url,
+                  "Send each recording's profile to a Pyroscope server, or to a Parca server's /profiles/writeraw")
+      ->check([](const std::string& url) { return UrlProblem(url); })
+      ->excludes("--baseline")
+      ->option_text("URL")
+      ->group(kGroup);
+  const auto take_headers = [push](const std::vector<std::string>& texts) {
+    for (const std::string& text : texts) {
+      const Result<std::vector<std::string>> headers = ReadHeaders(text);
+      if (!headers.ok()) throw CLI::ValidationError("--push-header", headers.error().Text());
+      push->headers.insert(push->headers.end(), headers.value().begin(), headers.value().end());
+    }
+  };
+  app->add_option_function<std::vector<std::string>>(
+         "--push-header", take_headers,
+         fmt::format(
+             "`Name: value`, or a file of such lines. What may be seen by nobody else: a file, or a bearer token in "
+             "the variable {}",
+             kPushTokenVariable))
+      ->allow_extra_args(false)
+      ->option_text("LINE|@FILE")
+      ->group(kGroup);
+  const auto take_labels = [push](const std::vector<std::string>& texts) {
+    for (const std::string& text : texts) {
+      Result<std::pair<std::string, std::string>> label = ParseLabel(text);
+      if (!label.ok()) throw CLI::ValidationError("--push-label", label.error().Text());
+      push->labels.push_back(std::move(label).value());
+    }
+  };
+  app->add_option_function<std::vector<std::string>>("--push-label", take_labels,
+                                                     "A label beside hostname, container_id and pid")
+      ->allow_extra_args(false)
+      ->option_text("NAME=VALUE")
+      ->group(kGroup);
+  app->add_option_function<unsigned>(
+         "--push-timeout", [push](unsigned seconds) { push->patience = std::chrono::seconds(seconds); },
+         "How many seconds one profile may take (default 60)")
+      ->check(CLI::Range(1u, 3600u))
+      ->option_text("N")
+      ->group(kGroup);
+}
+
+// Empty, or what is wrong with the token in the environment.
+std::string TakeToken(PushOrder* push) {
+  const char* value = std::getenv(kPushTokenVariable);
+  std::string token = value != nullptr ? value : "";
+  while (!token.empty() && std::isspace(static_cast<unsigned char>(token.back())) != 0) token.pop_back();
+  if (token.empty() || !push->wanted()) return {};
+  const Result<std::vector<std::string>> headers = ReadHeaders("Authorization: Bearer " + token);
+  if (!headers.ok()) return std::string(kPushTokenVariable) + " is no token in one line";
+  push->headers.push_back(headers.value().front());
+  return {};
 }
 
 // What is wrong with the outputs together; empty if nothing is.
@@ -97,6 +154,8 @@ std::optional<int> ParseOptions(int argc, char** argv, Options* options) {
       ->transform(CLI::CheckedTransformer(conditions).description(""))
       ->type_name("suspect|oom");
 
+  AddPush(&app, &options->push);
+
   std::vector<std::string> words = TakeOutputs(argc, argv, options);
   std::reverse(words.begin(), words.end());  // as CLI11 wants them
   try {
@@ -105,13 +164,14 @@ std::optional<int> ParseOptions(int argc, char** argv, Options* options) {
     const int status = app.exit(error);
     return status == 0 ? kExitOk : kExitUsage;
   }
-  if (const std::string problem = OutputsProblem(*options); !problem.empty()) {
+  for (const std::string& problem : {OutputsProblem(*options), TakeToken(&options->push)}) {
+    if (problem.empty()) continue;
     std::cerr << "memtrace-report: " << problem << '\n';
     return kExitUsage;
   }
   const bool any =
       std::any_of(options->outputs.begin(), options->outputs.end(), [](const OutputFile& f) { return f.has_value(); });
-  if (!any) options->outputs[static_cast<size_t>(Output::kText)] = "";
+  if (!any && !options->push.wanted()) options->outputs[static_cast<size_t>(Output::kText)] = "";
   for (const std::string& path : options->paths) {  // as `memtrace collect` makes them
     std::error_code error;
     if (std::filesystem::is_directory(path + "/binaries/.build-id", error)) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "tools/push/push.h"
 #include "tools/render/metric.h"
 #include "tools/symbols/symbolizer.h"
 
@@ -45,6 +46,7 @@ struct Options {
   Metric metric = Metric::kLive;
   SymbolOptions symbols;
   FailOn fail_on = FailOn::kNothing;
+  PushOrder push;
 };
 
 // Returns the exit status if there is nothing more to do (--help, --version, a bad command line, which is

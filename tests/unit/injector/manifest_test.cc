@@ -40,6 +40,8 @@ TEST(KubernetesTest, EveryContainerOfThePodIsSetUp) {
   const YAML::Node pod = YAML::LoadAll(outcome.text).at(0)["spec"]["template"]["spec"];
   EXPECT_EQ(pod["initContainers"][0]["image"].as<std::string>(), "memtrace:1");
   EXPECT_EQ(pod["initContainers"][0]["args"][0].as<std::string>(), "install");
+  EXPECT_FALSE(pod["initContainers"][0]["securityContext"]["allowPrivilegeEscalation"].as<bool>());
+  EXPECT_EQ(pod["initContainers"][0]["resources"]["limits"]["memory"].as<std::string>(), "64Mi");
   EXPECT_TRUE(pod["volumes"][0]["emptyDir"].IsMap());
   ASSERT_EQ(pod["containers"].size(), 2u);
   EXPECT_EQ(Value(pod["containers"][0], "LD_PRELOAD"), "/memtrace/libmemtrace.so:/usr/lib/libjemalloc.so.2");
@@ -82,6 +84,7 @@ TEST(KubernetesTest, EveryKindAndStyle) {
     EXPECT_NO_THROW(YAML::LoadAll(outcome.text)) << outcome.text;
     EXPECT_THAT(outcome.text, HasSubstr("libmemtrace.so")) << manifest;
     EXPECT_THAT(outcome.text, HasSubstr("emptyDir")) << manifest;
+    EXPECT_THAT(outcome.text, testing::Not(HasSubstr("limits"))) << manifest;
   }
 }
 
@@ -103,7 +106,7 @@ TEST(KubernetesTest, WhatCannotBeDoneIsSaidWithItsPlace) {
 TEST(ComposeTest, TheOverrideHoldsNothingElse) {
   const ManifestOutcome outcome = ComposeOverride(
       "services:\n  web: {image: x, mem_limit: 64m, environment: [A=1, LD_PRELOAD=/a.so]}\n  db: {image: y}\n",
-      {"web", "db"}, {.library_directory = "/opt/$m", .variables = {}});
+      {"web", "db"}, {.library = "/opt/$m/libmemtrace.so", .variables = {}});
   ASSERT_EQ(outcome.error, "");
   const YAML::Node services = YAML::Load(outcome.text)["services"];
   EXPECT_EQ(services["web"].size(), 2u);
@@ -121,7 +124,7 @@ TEST(ComposeTest, AnUnknownServiceNamesTheKnownOnes) {
 }
 
 TEST(DockerTest, OptionsComeBehindTheVerbAndThePreloadIsKept) {
-  const Injection injection{.library_directory = "/opt/m", .variables = {}};
+  const Injection injection{.library = "/opt/m/libmemtrace.so", .variables = {}};
   EXPECT_EQ(
       DockerRunLine({"docker", "--debug", "run", "-e", "LD_PRELOAD=/x.so", "--rm", "image", "echo", "a b"}, injection)
           .text,
