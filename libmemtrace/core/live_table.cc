@@ -109,8 +109,9 @@ void LiveTable::ReleaseEmpty(LiveBucket* home) {
     }
     if (!overflow_lock_.TryAcquire()) return;  // it stays, for the next block that comes
     const uint32_t link = Load(before->meta) & format::kBucketNextMask;
-    unlinks_.fetch_add(1, std::memory_order_acq_rel);
     SetNext(before, Load(bucket->meta) & format::kBucketNextMask);
+    // In between: who read unlinks_ before this finds it changed, who reads it now does not come to the bucket any more.
+    unlinks_.fetch_add(1, std::memory_order_acq_rel);
     SetNext(bucket, free_overflow_);
     free_overflow_ = link;
     overflow_lock_.Release();
@@ -201,8 +202,8 @@ bool LiveTable::TakeAnywhere(uint64_t address, LiveBlock* block) {
     const uint32_t unlinks = unlinks_.load(std::memory_order_acquire);
     Place place;
     if (!FindSlot(address, extent, &place)) {
-      // A split moves entries only around the publication of the new count, and chains lose buckets only after unlinks_
-      // was raised: both unchanged, nothing was missed.
+      // A split moves entries only around the publication of the new count, and a bucket leads out of its chain only
+      // after unlinks_ was raised: both unchanged, nothing was missed.
       std::atomic_thread_fence(std::memory_order_acquire);
       if (CountNow() == extent.count && unlinks_.load(std::memory_order_acquire) == unlinks) return false;
       continue;

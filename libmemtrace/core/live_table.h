@@ -136,7 +136,7 @@ class LiveTable {
   rt::Lock split_lock_;
   rt::Lock overflow_lock_;
   uint32_t free_overflow_ = 0;        // first of the unlinked overflow buckets, + 1; under overflow_lock_
-  std::atomic<uint32_t> unlinks_{0};  // raised before a chain loses a bucket; pairs with Take
+  std::atomic<uint32_t> unlinks_{0};  // raised when a bucket has left its chain; pairs with Take
 };
 
 }  // namespace memtrace::core

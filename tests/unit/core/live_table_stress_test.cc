@@ -110,6 +110,39 @@ class Worker {
   std::vector<uint64_t> own_free_;
 };
 
+// Addresses that all have their homes in the first four buckets of 64: chains, which come and go with their blocks.
+std::vector<uint64_t> CrowdedAddresses(uint32_t thread, size_t count) {
+  constexpr Extent kExtent = {64, 63};
+  std::vector<uint64_t> addresses;
+  for (uint64_t at = kLongLivedBase + (uint64_t{thread} << 32); addresses.size() < count; at += 16) {
+    const Hashes hashes = HashAddress(at);
+    if (kExtent.IndexOf(hashes.first) < 4 && kExtent.IndexOf(hashes.second) < 4) addresses.push_back(at);
+  }
+  return addresses;
+}
+
+TEST(LiveTableStressTest, ChainsThatComeAndGoHideNoBlock) {
+  constexpr int kRounds = 100'000;
+  ScratchRecording scratch(4 * kTestMiB);
+  LiveTable table;
+  ASSERT_TRUE(table.Open(scratch.get()));
+  std::atomic<int> hidden = 0;
+  std::atomic<int> refused = 0;
+  const auto churn = [&](uint32_t thread) {
+    const std::vector<uint64_t> addresses = CrowdedAddresses(thread, 8);
+    LiveBlock block;
+    for (int round = 0; round < kRounds; ++round) {
+      for (const uint64_t address : addresses) refused += table.Insert(MakeBlock(address, 16), &block) ? 0 : 1;
+      for (const uint64_t address : addresses) hidden += table.Take(address, &block) ? 0 : 1;
+    }
+  };
+  std::vector<std::thread> threads;
+  for (uint32_t thread = 0; thread < kThreads; ++thread) threads.emplace_back(churn, thread);
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(hidden, 0);
+  EXPECT_EQ(refused, 0);
+}
+
 // The blocks of a copy that was taken chunk by chunk.
 struct Copy {
   std::set<uint64_t> whole;
