@@ -16,7 +16,7 @@ CHROMIUM = shutil.which("chromium")
 class Browser:
     """One browser with one page. Use as a context manager."""
 
-    TIMEOUT_S = 60
+    TIMEOUT_S = 180
 
     def __init__(self, width=1280, height=900):
         self.profile = tempfile.mkdtemp(prefix="memtrace-browser-")
