@@ -53,9 +53,17 @@ std::unique_ptr<Component> RampedSessions();  // the load doubles half way
 std::unique_ptr<Component> ReloadedConfiguration();
 std::unique_ptr<Component> MixedBuffers();  // of all sizes, a few kept for long: fragments the heap
 std::unique_ptr<Component> HistoryRing();
-std::unique_ptr<Component> Batches();          // built up and freed as a whole
-std::unique_ptr<Component> InternedStrings();  // of a vocabulary that is soon complete
-std::unique_ptr<Component> FillingCache();     // not full at the end: it misses less and less
+std::unique_ptr<Component> Batches();               // built up and freed as a whole
+std::unique_ptr<Component> InternedStrings();       // of a vocabulary that is soon complete
+std::unique_ptr<Component> FillingCache();          // not full at the end: it misses less and less
+std::unique_ptr<Component> VisitTable();            // a std::unordered_map with as many erased as added
+std::unique_ptr<Component> HighWaterPool();         // as large as the largest demand so far
+std::unique_ptr<Component> DoubleBufferedReload();  // the next state grows beside the current one
+std::unique_ptr<Component> LogRing();
+std::unique_ptr<Component> PeakBatches();        // large, and gone at once
+std::unique_ptr<Component> WarmUp();             // grows in the first quarter, for good
+std::unique_ptr<Component> LongLeases();         // two fifths of the run
+std::unique_ptr<Component> ConnectionBuffers();  // vectors that keep their capacity
 
 // --- Leaking ---
 std::unique_ptr<Component> SlowLeak();
@@ -69,7 +77,19 @@ std::unique_ptr<Component> ForgottenSessions();
 std::unique_ptr<Component> DuplicatedStrings();
 std::unique_ptr<Component> LeakByManyPaths();
 std::unique_ptr<Component> LeakInThreads();
-std::unique_ptr<Component> LeakWithLoad();  // as many as the swinging load has requests
+std::unique_ptr<Component> LeakWithLoad();       // as many as the swinging load has requests
+std::unique_ptr<Component> SharedCycles();       // of std::shared_ptr
+std::unique_ptr<Component> GrowingRegistry();    // a std::unordered_map of strings
+std::unique_ptr<Component> UnreadQueue();        // a std::deque
+std::unique_ptr<Component> EndlessLog();         // a std::string
+std::unique_ptr<Component> TableGrownBySteps();  // one block, by realloc
+std::unique_ptr<Component> ThreadLocalGrowth();
+std::unique_ptr<Component> LeakInPool();
+std::unique_ptr<Component> CleanupList();
+std::unique_ptr<Component> ArenaLeakOnError();  // the arenas of other requests are freed
+std::unique_ptr<Component> LostObjects();       // of many small parts
+std::unique_ptr<Component> LeakInRecursion();   // of any depth
+std::unique_ptr<Component> LeakByOwnWrapper();  // through which others allocate too
 
 }  // namespace memtrace::ranking
 

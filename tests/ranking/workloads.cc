@@ -1,6 +1,7 @@
 // Programs with a known truth. `workloads --list` prints a line for each: its name, what it is, and the functions whose
 // memory grows without bound (those that may be called "still filling" have a ~ before them), the largest first.
-// `workloads NAME [SEED]` runs one, sends itself SIGUSR2 for a snapshot, and ends without freeing anything.
+// `workloads NAME [SEED [MOMENT]]` runs one, or its first part
+// (0 to 1), sends itself SIGUSR2 for a snapshot, and ends without freeing anything.
 #include <signal.h>
 #include <unistd.h>
 
@@ -62,6 +63,31 @@ const std::vector<Workload>& Workloads() {
        "LoseSecond ~NewFillingEntry"},
       {"bare-leak", "a program that does little else", {RequestBuffers, SlowLeak}, "LoseSlowly"},
       {"young-leak", "a leak in a young program", {RequestBuffers, SecondLeak}, "LoseSecond", 3'000},
+      {"shared-cycle", "std::shared_ptr in a circle", With({SharedCycles}), "LinkPeers"},
+      {"registry", "a std::unordered_map of strings that only grows", With({GrowingRegistry}), "RegisterKey"},
+      {"unread-queue", "a std::deque that nobody reads", With({UnreadQueue}), "PushUnread"},
+      {"endless-log", "a std::string that only grows", With({EndlessLog}), "AppendLine"},
+      {"grown-by-steps", "one block grown by realloc, a little each time", With({TableGrownBySteps}), "GrowBySteps"},
+      {"thread-local", "vectors of the threads of a pool that only grow", With({ThreadLocalGrowth}),
+       "RememberInThread"},
+      {"thread-pool", "tasks that lose something", With({LeakInPool, VisitTable}), "LoseInPool"},
+      {"cleanup-list", "a list of callbacks for the end", With({CleanupList}), "RegisterCleanup"},
+      {"arena-on-error", "arenas of requests, not freed after an error", With({ArenaLeakOnError}), "NewArenaChunk"},
+      {"lost-objects", "objects of many small parts", With({LostObjects}), "OpenAccount"},
+      {"recursion", "a parser that loses leaves at any depth", With({LeakInRecursion}), "ParseExpression"},
+      {"own-wrapper", "a leak through the program's own malloc wrapper", With({LeakByOwnWrapper}), "NewReceipt"},
+      {"beside-peaks",
+       "a leak beside batches with large peaks",
+       {RequestBuffers, PeakBatches, LogRing, SlowLeak},
+       "LoseSlowly"},
+      {"beside-reload",
+       "a leak beside a state that is built anew",
+       {RequestBuffers, DoubleBufferedReload, SecondLeak},
+       "LoseSecond ~NewReloadedRow"},
+      {"beside-leases",
+       "a leak beside leases as long as two fifths of the run",
+       {RequestBuffers, LongLeases, ConnectionBuffers, SlowLeak},
+       "LoseSlowly"},
 
       {"healthy-service", "the service without a leak", kService},
       {"buffers-only", "request buffers, nothing kept", {RequestBuffers}},
@@ -84,17 +110,30 @@ const std::vector<Workload>& Workloads() {
       {"history-ring", "the last 5000 records", {RequestBuffers, HistoryRing}},
       {"batches", "rows that are built up and freed together", {RequestBuffers, Batches}},
       {"interned-strings", "a vocabulary that is soon complete", {RequestBuffers, InternedStrings}},
+      {"visit-table", "a std::unordered_map with as many erased as added", {RequestBuffers, VisitTable}},
+      {"high-water", "a pool as large as the largest demand so far", {RequestBuffers, HighWaterPool}},
+      {"double-buffer",
+       "a state that is built beside the current one",
+       {RequestBuffers, DoubleBufferedReload},
+       "~NewReloadedRow"},
+      {"log-ring", "a ring of large buffers", {RequestBuffers, LogRing}},
+      {"peaks", "batches with large peaks", {RequestBuffers, PeakBatches}},
+      {"warm-up", "what grows in the first quarter and stays", {RequestBuffers, WarmUp}},
+      {"long-leases", "leases as long as two fifths of the run", {RequestBuffers, LongLeases}},
+      {"connection-buffers", "vectors that keep their capacity", {RequestBuffers, ConnectionBuffers}},
       {"idle", "tables, a little work, then nothing", {StartUpTable, RequestBuffers}, "", 300},
       {"young", "a program that has hardly begun", {StartUpTable, Sessions}, "~NewStartUpTable", 50},
   };
   return kWorkloads;
 }
 
-void Run(const Workload& workload, uint64_t seed) {
+// `moment`: which part of the requests comes before the snapshot.
+void Run(const Workload& workload, uint64_t seed, double moment) {
   Random random(seed);
   Components components;
   for (const Maker make : workload.makers) components.push_back(make());
-  for (uint64_t number = 0; number < workload.requests; ++number) {
+  const auto end = static_cast<uint64_t>(moment * static_cast<double>(workload.requests));
+  for (uint64_t number = 0; number < end; ++number) {
     const Request request{number, workload.requests, &random};
     for (const auto& component : components) component->Serve(request);
   }
@@ -109,9 +148,10 @@ int Main(std::span<char*> arguments) {
   }
   for (const Workload& workload : Workloads()) {
     if (arguments.size() < 2 || strcmp(arguments[1], workload.name) != 0) continue;
-    Run(workload, arguments.size() > 2 ? strtoull(arguments[2], nullptr, 10) : 1);
+    Run(workload, arguments.size() > 2 ? strtoull(arguments[2], nullptr, 10) : 1,
+        arguments.size() > 3 ? strtod(arguments[3], nullptr) : 1);
   }
-  fprintf(stderr, "usage: workloads --list | NAME [SEED]\n");
+  fprintf(stderr, "usage: workloads --list | NAME [SEED [MOMENT]]\n");
   return 2;
 }
 
