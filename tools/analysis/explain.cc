@@ -57,7 +57,11 @@ std::string TrendSentence(const SuspectEvidence& evidence) {
 std::string Explain(const Suspect& suspect, uint64_t work_bytes, const SuspectLimits& limits,
                     const SuspectEvidence& evidence) {
   std::string text = GrowthSentence(suspect) + DoubtSentence(suspect, work_bytes, limits);
-  if (suspect.paths > 1) text += fmt::format(" It is reached by {} call paths; the largest is shown.", suspect.paths);
+  if (suspect.paths > 1) {
+    text += fmt::format(" It is reached by {} call paths; the largest is shown.", suspect.paths);
+  } else if (suspect.places > 1) {
+    text += fmt::format(" It is allocated at {} places on the same call path; the largest is shown.", suspect.places);
+  }
   return text + TrendSentence(evidence);
 }
 

@@ -43,8 +43,7 @@ const Runtime* RuntimeOf(const Profile& profile) {
 }
 
 std::string SiteName(const Report& report, const Suspect& suspect) {
-  const Frame* frame = NamingFrame(*report.frames, report.frames->Stack(report.table.sites[suspect.site].node));
-  return frame == nullptr ? "an unknown stack" : FrameText(*frame);
+  return PlaceOf(suspect, report.table, report.frames.get());
 }
 
 double GrowthPerSecond(const Report& report) {

@@ -209,6 +209,7 @@ Report BuildReport(ProcessStates states, Symbolizer* symbolizer, const std::stri
   report.cgroup = ReadCgroupFacts(profile);
   PlaceMemory(snapshot_memory, &report);
   const SuspectLimits limits{profile.totals.live_bytes, report.cgroup.limit_bytes, IsBuildingUp(report)};
+  if (profile.has_history) AssessSites(profile, &report.table);
   if (profile.has_history)
     report.suspects =
         FindSuspects(profile, report.table, report.frames.get(), WorkClock(profile, report.end_ns), trend, limits);

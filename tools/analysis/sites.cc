@@ -152,4 +152,20 @@ std::vector<SiteHistory> BuildHistories(const Profile& profile, const SiteTable&
   return histories;
 }
 
+void AssessSites(const Profile& profile, SiteTable* table) {
+  constexpr size_t kAtOnce = 16384;  // histories are large
+  for (size_t begin = 0; begin < table->sites.size(); begin += kAtOnce) {
+    const size_t count = std::min(kAtOnce, table->sites.size() - begin);
+    SiteGroups groups(table->sites.size(), kNoGroup);
+    for (size_t i = 0; i < count; ++i) groups[begin + i] = static_cast<uint32_t>(i);
+    const std::vector<SiteHistory> histories = BuildHistories(profile, *table, groups, count);
+    for (size_t i = 0; i < count; ++i) {
+      Site& site = table->sites[begin + i];
+      const Survival survival = AnalyseSurvival(histories[i], profile.work_bytes);
+      site.behaviour = survival.behaviour;
+      site.growth_bytes = std::min(RoundToUint(survival.score), site.live_bytes);
+    }
+  }
+}
+
 }  // namespace memtrace::tools

@@ -23,6 +23,8 @@ struct Site {
   uint64_t live_bytes = 0;
   Interval live_bytes_ci95;
   double bytes_per_sample = 1;  // what one recorded block of this site stands for
+  Behaviour behaviour = Behaviour::kUnknown;
+  uint64_t growth_bytes = 0;  // of what is live, what will never be freed and goes on coming, see Survival::score
 };
 
 struct SiteTable {
@@ -32,6 +34,9 @@ struct SiteTable {
 inline constexpr uint32_t kNoSite = 0xffffffff;
 
 SiteTable BuildSites(const Profile& profile);
+
+// Fills in what becomes of each site's blocks. Requires profile.has_history.
+void AssessSites(const Profile& profile, SiteTable* table);
 
 // Names the stacks of all sites, which is faster together than one by one.
 class FrameTable;

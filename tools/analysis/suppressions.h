@@ -29,10 +29,6 @@ class Suppressions {
   std::vector<std::string> patterns_;
 };
 
-// '*' stands for any text; ^ at the beginning and $ at the end bind the pattern to those of the text, else it may
-// stand anywhere in it (sanitizer_common, TemplateMatch).
-bool MatchesTemplate(std::string_view pattern, std::string_view text);
-
 }  // namespace memtrace::tools
 
 #endif  // MEMTRACE_TOOLS_ANALYSIS_SUPPRESSIONS_H_

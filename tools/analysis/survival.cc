@@ -9,6 +9,15 @@ namespace {
 
 using format::kOctaves;
 
+struct BehaviourText {
+  std::string_view name;
+  std::string_view words;
+};
+constexpr BehaviourText kBehaviours[] = {
+    {"unknown", "unknown"}, {"growing", "growing without bound"}, {"still-filling", "still filling"},
+    {"bounded", "bounded"}, {"start-up", "start-up"},             {"steady-turnover", "steady turnover"},
+};
+
 // What never frees and comes this much more slowly than before is filling something up.
 constexpr double kSlowingDown = 0.7;
 // Survivors come this much more slowly than in the window as a whole: they have stopped coming.
@@ -110,11 +119,18 @@ double NetGrowth(const SiteHistory& history, double now) {
   return fastest;
 }
 
-// The signature of a container that doubles: hardly ever more than one block alive, which is a good part of all bytes
-// that the site ever allocated, and much larger than they were on average; and that went on lately.
-bool IsOneBuffer(const SiteHistory& history, double live, double ever, double now) {
-  if (live <= 0 || history.live_blocks > 2.5 || history.allocations < 4) return false;
-  if (ever > 4 * live || ever / history.allocations > live / history.live_blocks / 2.5) return false;
+// The signature of a container that is replaced by a larger one: hardly ever more than one block alive, much larger than
+// they were on average; and that went on lately. One that grows by a factor is a good part of all bytes that the site
+// ever allocated. One that grows by steps is not: it ends twice as large as it was on average, after many steps, and
+// takes a larger part of the work from step to step, until it has nearly all.
+bool IsOneBuffer(const SiteHistory& history, const Survival& survival, double live, double ever, double now) {
+  if (live <= 0 || history.live_blocks > 2.5) return false;
+  const double times_the_average = live / history.live_blocks * history.allocations / ever;
+  const bool by_a_factor = times_the_average >= 2.5 && ((history.allocations >= 4 && ever <= 4 * live) ||
+                                                        (history.allocations >= 16 && ever <= 12 * live));
+  const bool takes_more = survival.window_share > 0.5 || survival.window_share > 1.3 * survival.earlier_share;
+  const bool by_steps = times_the_average >= 1.9 && history.allocations >= 64 && takes_more;
+  if (!by_a_factor && !by_steps) return false;
   double young = 0;
   for (int i = 0; i < kOctaves && AgeEdge(i) < 0.6 * now; ++i) young += history.alive[i];
   double early = 0;
@@ -145,6 +161,9 @@ Behaviour Classify(const SiteHistory& history, const Survivors& survivors, const
 
 }  // namespace
 
+std::string_view Name(Behaviour behaviour) { return kBehaviours[static_cast<size_t>(behaviour)].name; }
+std::string_view Words(Behaviour behaviour) { return kBehaviours[static_cast<size_t>(behaviour)].words; }
+
 Survival AnalyseSurvival(const SiteHistory& history, uint64_t work_bytes) {
   Survival result;
   const auto now = static_cast<double>(work_bytes);
@@ -160,7 +179,7 @@ Survival AnalyseSurvival(const SiteHistory& history, uint64_t work_bytes) {
   if (stopped) result.growth = 0;
   const double live = Sum(history.alive);
   const double ever = live + Sum(history.died);
-  result.one_buffer = IsOneBuffer(history, live, ever, now);
+  result.one_buffer = IsOneBuffer(history, result, live, ever, now);
   if (result.one_buffer && now > 0) {
     result.growth = live / now;
     result.never_dies = live / ever;

@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <string_view>
 
 #include "libmemtrace/format/tables.h"
 
@@ -19,8 +20,8 @@ struct SiteHistory {
   double bytes_per_sample = 1;                       // what one recorded block stands for
   double allocations = 0;                            // blocks, ever
   double live_blocks = 0;
-  // By how much what is live has grown since the present octave of the work clock began, and the one before; infinite where that is
-  // not known.
+  // By how much what is live has grown since the present octave of the work clock began, and the one before; infinite
+  // where that is not known.
   std::array<double, 2> grown = {INFINITY, INFINITY};
 };
 
@@ -33,6 +34,9 @@ enum class Behaviour {
   kStartUp,         // it was allocated early and has lived since
   kSteadyTurnover,  // what comes dies
 };
+
+std::string_view Name(Behaviour behaviour);   // as in --json: "growing", "still-filling"
+std::string_view Words(Behaviour behaviour);  // as a reader takes it: "growing without bound", "still filling"
 
 struct Survival {
   // S(T) exp(-h): the Kaplan-Meier estimate over all ages, and once more the hazard of the last two

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <unordered_map>
+#include <set>
 #include <utility>
 
 #include "libmemtrace/format/weight.h"
@@ -22,7 +22,9 @@ constexpr uint64_t kSmallestWorkBytes = uint64_t{512} * 1024;
 constexpr double kFewestSamples = 8;
 // Into so many equal parts a suspect may be divided, by unrolled loops and call paths, before one of them is too small
 // to be looked at.
-constexpr double kMostEqualStacks = 1024;
+constexpr double kMostEqualPlaces = 1024;
+// Of the growth of a call path, by one of its places: then the others are suspects of their own.
+constexpr double kKept = 0.7;
 constexpr double kNormal95 = 1.645;  // one-sided
 
 double Threshold(const SuspectLimits& limits) {
@@ -59,9 +61,19 @@ class Investigation {
       : profile_(profile), table_(table), frames_(frames), clock_(clock), trend_(trend), limits_(limits) {}
 
   std::vector<Suspect> Run() {
-    const Candidates stacks = GatherByStack(table_, frames_, Threshold(limits_) / kMostEqualStacks);
-    const std::vector<uint32_t> innocent = Examine(stacks);
-    Examine(GatherByFunction(table_, frames_, stacks, innocent));
+    const Places places(table_, frames_, Threshold(limits_) / kMostEqualPlaces);
+    std::vector<double> growth(places.all().list.size());
+    std::vector<Found> found = Examine(places.all(), &growth);
+    Condense(places, growth, &found);
+    // What is innocent by itself may not be together with its like.
+    std::vector<uint32_t> rest = Innocent(places, found);
+    for (const Grouping grouping : {Grouping::kPath, Grouping::kFunction})
+      Extend(Examine(places.Gather(grouping, rest)), places, &found, &rest);
+    std::vector<Found> scattered = Examine(places.Accumulate(rest, growth, Threshold(limits_)));
+    for (Found& one : scattered) one.below_point = one.candidate.parts.size() > 1;
+    Extend(std::move(scattered), places, &found, &rest);
+
+    for (const Found& one : found) Accuse(places, one);
     std::sort(found_.begin(), found_.end(), RankedBefore);
     const std::vector<std::vector<AgedBytes>> ages = LiveByAge();
     for (size_t i = 0; i < found_.size(); ++i) Conclude(ages[i], &found_[i]);
@@ -69,39 +81,107 @@ class Investigation {
   }
 
  private:
+  struct Found {
+    Candidate candidate;
+    Survival survival;
+    SuspectKind kind;
+    bool below_point = false;
+  };
+
   static bool RankedBefore(const Suspect& a, const Suspect& b) {
     if (a.kind != b.kind) return a.kind < b.kind;
     return a.survival.score != b.survival.score ? a.survival.score > b.survival.score : a.site < b.site;
   }
 
-  // Returns those that are no suspects.
-  std::vector<uint32_t> Examine(const Candidates& candidates) {
+  // Those candidates that are suspects. `growth`, if wanted: the growing bytes of each.
+  std::vector<Found> Examine(const Candidates& candidates, std::vector<double>* growth = nullptr) const {
     const std::vector<SiteHistory> histories =
         BuildHistories(profile_, table_, candidates.groups, candidates.list.size());
-    std::vector<uint32_t> innocent;
+    std::vector<Found> found;
     for (uint32_t i = 0; i < candidates.list.size(); ++i) {
       const Survival survival = AnalyseSurvival(histories[i], profile_.work_bytes);
-      if (const std::optional<SuspectKind> kind = Judge(survival, limits_)) {
-        Accuse(candidates.list[i], survival, *kind);
-      } else {
-        innocent.push_back(i);
-      }
+      if (growth != nullptr) (*growth)[i] = survival.score;
+      const std::optional<SuspectKind> kind = Judge(survival, limits_);
+      if (kind) found.push_back({candidates.list[i], survival, *kind});
     }
-    return innocent;
+    return found;
   }
 
-  void Accuse(const Candidate& candidate, const Survival& survival, SuspectKind kind) {
+  // Suspicious places of one call path and kind are one suspect, unless one of them has nearly all of the growth: an
+  // object of many parts is lost as a whole.
+  void Condense(const Places& places, const std::vector<double>& growth, std::vector<Found>* found) const {
+    for (const SuspectKind kind : {SuspectKind::kGrowing, SuspectKind::kStillFilling}) {
+      std::vector<uint32_t> parts;
+      for (const Found& one : *found) {
+        if (one.kind == kind) parts.push_back(one.candidate.parts.front());
+      }
+      Candidates together = places.Gather(Grouping::kPath, parts);
+      std::erase_if(together.list, [&](const Candidate& candidate) {
+        double sum = 0;
+        double most = 0;
+        for (const uint32_t part : candidate.parts) {
+          sum += growth[part];
+          most = std::max(most, growth[part]);
+        }
+        return candidate.parts.size() == 1 || most >= kKept * sum;
+      });
+      Regroup(&together);
+      for (Found& one : Examine(together)) {
+        if (one.kind != kind) continue;
+        std::erase_if(*found, [&](const Found& part) {
+          return part.candidate.parts.size() == 1 &&
+                 std::binary_search(one.candidate.parts.begin(), one.candidate.parts.end(), part.candidate.parts[0]);
+        });
+        found->push_back(std::move(one));
+      }
+    }
+  }
+
+  // After candidates were taken from the list.
+  void Regroup(Candidates* candidates) const {
+    candidates->groups.assign(table_.sites.size(), kNoGroup);
+    for (uint32_t i = 0; i < candidates->list.size(); ++i) {
+      for (const uint32_t site : candidates->list[i].sites) candidates->groups[site] = i;
+    }
+  }
+
+  static std::vector<uint32_t> Innocent(const Places& places, const std::vector<Found>& found) {
+    std::vector<bool> guilty(places.all().list.size());
+    for (const Found& one : found) {
+      for (const uint32_t part : one.candidate.parts) guilty[part] = true;
+    }
+    std::vector<uint32_t> rest;
+    for (uint32_t i = 0; i < guilty.size(); ++i) {
+      if (!guilty[i]) rest.push_back(i);
+    }
+    return rest;
+  }
+
+  static void Extend(std::vector<Found> more, const Places& places, std::vector<Found>* found,
+                     std::vector<uint32_t>* rest) {
+    for (Found& one : more) found->push_back(std::move(one));
+    *rest = Innocent(places, *found);
+  }
+
+  void Accuse(const Places& places, const Found& found) {
+    const Candidate& candidate = found.candidate;
     Suspect suspect;
     suspect.id = SuspectId(candidate.name_hash);
     suspect.site = candidate.sites.front();
     suspect.sites = candidate.sites;
-    suspect.paths = candidate.paths;
+    suspect.point = candidate.point;
+    suspect.below_point = found.below_point;
+    suspect.places = static_cast<uint32_t>(candidate.parts.size());
+    suspect.paths = static_cast<uint32_t>(places.CountPaths(candidate.parts));
     suspect.live_bytes = candidate.live_bytes;
     suspect.live_allocations = candidate.live_allocations;
-    suspect.kind = kind;
-    suspect.survival = survival;
-    if (const auto rate = clock_.BytesPerSecond(survival.window_begin))
-      suspect.growth_bytes_per_s = *rate * survival.growth;
+    suspect.kind = found.kind;
+    suspect.survival = found.survival;
+    if (const auto rate = clock_.BytesPerSecond(found.survival.window_begin))
+      suspect.growth_bytes_per_s = *rate * found.survival.growth;
+    // Two places that read the same but for their lines.
+    while (!ids_.insert(suspect.id).second)
+      suspect.id = SuspectId(StableHash(candidate.name_hash).Add(ids_.size()).value());
     found_.push_back(std::move(suspect));
   }
 
@@ -173,6 +253,7 @@ class Investigation {
   const SiteTrend& trend_;
   const SuspectLimits& limits_;
   std::vector<Suspect> found_;
+  std::set<std::string> ids_;
 };
 
 // How deep two stacks agree, seen from their outermost frames.
@@ -182,28 +263,38 @@ size_t CommonBeginning(std::span<const uint32_t> a, std::span<const uint32_t> b)
   return common;
 }
 
-// Two suspects are related when more than half of the shorter call path is theirs together.
 void Relate(const SiteTable& table, FrameTable* frames, std::vector<Suspect>* suspects) {
   constexpr size_t kMostCompared = 50;
   const size_t compared = std::min(suspects->size(), kMostCompared);
   std::vector<std::vector<uint32_t>> stacks;
   for (size_t i = 0; i < compared; ++i) stacks.push_back(frames->Stack(table.sites[(*suspects)[i].site].node));
   for (size_t i = 0; i < compared; ++i) {
+    std::vector<Relation>& related = (*suspects)[i].related;
     for (size_t j = 0; j < compared; ++j) {
-      const size_t shorter = std::min(stacks[i].size(), stacks[j].size());
-      if (i != j && CommonBeginning(stacks[i], stacks[j]) * 2 > shorter)
-        (*suspects)[i].related.push_back((*suspects)[j].id);
+      const size_t common = i == j ? 0 : CommonBeginning(stacks[i], stacks[j]);
+      if (common * 2 > std::min(stacks[i].size(), stacks[j].size())) related.push_back({(*suspects)[j].id, common});
     }
+    std::stable_sort(related.begin(), related.end(),
+                     [](const Relation& a, const Relation& b) { return a.frames > b.frames; });
   }
 }
 
 }  // namespace
 
-std::string_view Name(SuspectKind kind) { return kind == SuspectKind::kGrowing ? "growing" : "still-filling"; }
+std::string_view Name(SuspectKind kind) { return Name(BehaviourOf(kind)); }
+
+Behaviour BehaviourOf(SuspectKind kind) {
+  return kind == SuspectKind::kGrowing ? Behaviour::kGrowing : Behaviour::kStillFilling;
+}
 
 std::string_view Name(Confidence confidence) {
   static constexpr std::string_view kNames[] = {"possible", "likely", "confirmed"};
   return kNames[static_cast<size_t>(confidence)];
+}
+
+std::string PlaceOf(const Suspect& suspect, const SiteTable& table, FrameTable* frames) {
+  const std::vector<uint32_t> stack = frames->Stack(table.sites[suspect.site].node);
+  return suspect.point < stack.size() ? FrameText(frames->frame(stack[suspect.point])) : "an unknown stack";
 }
 
 std::optional<SuspectKind> Judge(const Survival& survival, const SuspectLimits& limits) {

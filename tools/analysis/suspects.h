@@ -20,15 +20,26 @@ namespace memtrace::tools {
 enum class SuspectKind { kGrowing, kStillFilling };
 enum class Confidence { kPossible, kLikely, kConfirmed };
 std::string_view Name(SuspectKind kind);
+// What the kind says about its blocks.
+Behaviour BehaviourOf(SuspectKind kind);
 std::string_view Name(Confidence confidence);
 
-// The sites whose stacks read the same, taken together; or those of one function that is called by many paths.
+// Another suspect whose calls begin like this one's.
+struct Relation {
+  std::string id;
+  size_t frames;  // the outermost ones that both have
+};
+
+// The sites of one place, of one call path, of one function, or below one point of the call tree: see Places.
 struct Suspect {
   std::string id;               // as from SuspectId
   uint32_t site = 0;            // index into SiteTable::sites: the largest of them
   std::vector<uint32_t> sites;  // all of them
-  uint32_t paths = 1;           // call paths that read differently
-  uint64_t live_bytes = 0;      // of all of them
+  uint32_t point = 0;           // the frame of the largest's stack where it accumulates
+  bool below_point = false;     // and in what that calls, not only in what it allocates itself
+  uint32_t places = 1;
+  uint32_t paths = 1;       // call paths that read differently
+  uint64_t live_bytes = 0;  // of all of them
   uint64_t live_allocations = 0;
   uint64_t samples = 0;  // recorded blocks behind these two
   SuspectKind kind = SuspectKind::kGrowing;
@@ -37,10 +48,10 @@ struct Suspect {
   std::optional<double> growth_bytes_per_s;
   std::optional<double> age_p50_s;  // of its live bytes
   std::optional<double> age_p90_s;
-  double age_p90_work = 1;  // the same as a share of all the work that the process has done
-  std::vector<TrendPoint> older;     // live bytes in each older state of the process, oldest first
-  std::vector<std::string> related;  // ids of suspects whose call paths begin with the same functions of the program
-  std::string why;                   // a sentence or two, with numbers
+  double age_p90_work = 1;        // the same as a share of all the work that the process has done
+  std::vector<TrendPoint> older;  // live bytes in each older state of the process, oldest first
+  std::vector<Relation> related;  // more than half of the shorter call path is theirs together; the closest first
+  std::string why;                // a sentence or two, with numbers
 };
 
 // What a site is judged by beside its own history.
@@ -56,6 +67,9 @@ struct SuspectLimits {
 // eight recorded blocks speak for it, and if their scatter leaves most of that share with 95 % confidence.
 std::vector<Suspect> FindSuspects(const Profile& profile, const SiteTable& table, FrameTable* frames,
                                   const WorkClock& clock, const SiteTrend& trend, const SuspectLimits& limits);
+
+// The place that a suspect is named by: where it accumulates.
+std::string PlaceOf(const Suspect& suspect, const SiteTable& table, FrameTable* frames);
 
 // The decision for one site; nothing if it is innocent. Exposed for simulations.
 std::optional<SuspectKind> Judge(const Survival& survival, const SuspectLimits& limits);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "libmemtrace/format/weight.h"
 #include "tools/analysis/causes.h"
 #include "tools/analysis/report.h"
 #include "tools/common/numbers.h"
@@ -24,9 +25,7 @@ void Weigh(std::span<const CauseRow> rows, const Case& facts, Winner* best) {
 }
 
 std::string FirstSuspectSite(const Report& report) {
-  const Frame* frame =
-      NamingFrame(*report.frames, report.frames->Stack(report.table.sites[report.suspects.front().site].node));
-  return frame == nullptr ? "an unknown stack" : FrameText(*frame);
+  return PlaceOf(report.suspects.front(), report.table, report.frames.get());
 }
 
 // --- When no row of the table speaks ---
@@ -102,6 +101,21 @@ Winner WithoutRecording(const Case& facts) {
   return winner;
 }
 
+// How many recorded blocks stand for most of a heap of some size, if they are so few that a leak could hide.
+std::optional<size_t> TooFewSamples(const Profile& profile) {
+  constexpr size_t kFew = 32;
+  constexpr double kLittle = 1 << 20;
+  size_t samples = 0;
+  double bytes = 0;
+  for (const LiveBlock& block : profile.live) {
+    if (block.size >= block.rate_bytes) continue;  // recorded for certain, and stands for itself
+    ++samples;
+    bytes += static_cast<double>(format::WeightOf(block.size, block.rate_bytes).bytes);
+  }
+  const bool hides = bytes > kLittle && bytes > 0.5 * static_cast<double>(profile.totals.live_bytes);
+  return samples < kFew && hides ? std::optional(samples) : std::nullopt;
+}
+
 Winner NoLeak(const Case& facts) {
   const Report& report = facts.report;
   const Totals& totals = report.profile->totals;
@@ -157,6 +171,13 @@ Winner WithRecording(const Case& facts) {
                     FormatBytes(totals.live_bytes)),
         "A snapshot near the limit tells more: MEMTRACE_SNAPSHOT_AT=50,70,80,90,95. The kernel's log names the kinds "
         "of memory: dmesg on the host.");
+  }
+  const std::optional<size_t> samples = TooFewSamples(*report.profile);
+  if (samples && report.suspects.empty()) {
+    return Unknown(
+        fmt::format("Too little was recorded to tell: {} block{} stand{} for most of the {} live.", *samples,
+                    *samples == 1 ? "" : "s", *samples == 1 ? "s" : "", FormatBytes(totals.live_bytes)),
+        "Let it run longer, or record more: MEMTRACE_SAMPLE=64KiB, MEMTRACE_BUDGET=5% or MEMTRACE_SAMPLE=1.");
   }
   return NoLeak(facts);
 }

@@ -14,6 +14,7 @@ namespace {
 // Longer names are cut in the middle: nobody reads them, and a megabyte of them is a hostile file.
 constexpr size_t kLongestName = 240;
 constexpr size_t kLongestPlace = 80;
+constexpr uint32_t kDeepest = 1024;  // deeper than MEMTRACE_DEPTH goes: only a hostile file has such stacks
 
 std::string_view BaseName(std::string_view path) { return path.substr(path.rfind('/') + 1); }
 
@@ -59,12 +60,12 @@ std::vector<bool> Keep(const std::vector<FlameNode>& nodes, size_t most_nodes) {
 FlameTreeBuilder::FlameTreeBuilder() {
   tree_.frames = {{"all", {}, {}}, {"(smaller ones)", {}, {}}, {"(unknown stack)", {}, {}}};
   tree_.nodes.emplace_back();
+  depths_.emplace_back();
 }
 
-uint32_t FlameTreeBuilder::FrameOf(const FrameTable& table, uint32_t index) {
-  std::vector<uint32_t>& known = known_[&table];
-  if (known.size() < table.size()) known.resize(table.size());
-  if (known[index] != 0) return known[index];
+uint32_t FlameTreeBuilder::FrameOf(const FrameTable& table, uint32_t index, Known* known) {
+  if (known->frames.size() < table.size()) known->frames.resize(table.size());
+  if (known->frames[index] != 0) return known->frames[index];
   const Frame& frame = table.frame(index);
   const std::string& function = frame.source.function;
   FlameFrame fresh;
@@ -79,22 +80,52 @@ uint32_t FlameTreeBuilder::FrameOf(const FrameTable& table, uint32_t index) {
   } else if (tree_.frames[found->second].place != fresh.place) {
     tree_.frames[found->second].place = file;
   }
-  return known[index] = found->second;
+  return known->frames[index] = found->second;
 }
 
 uint32_t FlameTreeBuilder::Child(uint32_t parent, uint32_t frame) {
+  if (depths_[parent] == kDeepest) return parent;
   const auto [found, added] =
       children_.try_emplace(uint64_t{parent} << 32 | frame, static_cast<uint32_t>(tree_.nodes.size()));
-  if (added) tree_.nodes.push_back({.parent = parent, .frame = frame, .self = {}});
+  if (added) {
+    tree_.nodes.push_back({.parent = parent, .frame = frame, .self = {}});
+    depths_.push_back(depths_[parent] + 1);
+  }
   return found->second;
 }
 
-void FlameTreeBuilder::Add(const FrameTable& table, std::span<const uint32_t> stack, const FlameWeights& weights) {
-  uint32_t node = 0;
-  if (stack.empty()) node = Child(node, FlameTree::kUnknownFrame);
-  for (auto index = stack.rbegin(); index != stack.rend(); ++index) node = Child(node, FrameOf(table, *index));
-  AddTo(weights, &tree_.nodes[node].self);
-  tree_.leaves.push_back(node);
+// Most nodes are on many stacks: each is put into the tree once, behind its callers.
+uint32_t FlameTreeBuilder::NodeOf(FrameTable* table, uint32_t node, Known* known) {
+  std::vector<uint32_t> missing;
+  for (; node != 0 && known->nodes[node] == 0; node = table->Caller(node)) missing.push_back(node);
+  uint32_t at = known->nodes[node];
+  for (; !missing.empty(); missing.pop_back()) {
+    const FrameTable::Range frames = table->Frames(missing.back());
+    for (uint32_t i = frames.end; i-- > frames.begin;) at = Child(at, FrameOf(*table, i, known));
+    known->nodes[missing.back()] = at;
+  }
+  return at;
+}
+
+void FlameTreeBuilder::Add(FrameTable* table, uint32_t node, const FlameWeights& weights) {
+  Known& known = known_[table];
+  if (known.nodes.empty()) known.nodes.resize(table->nodes());
+  // The innermost frames may be the allocator's own.
+  FrameTable::Range frames{};
+  for (; node != 0; node = table->Caller(node)) {
+    frames = table->Frames(node);
+    while (frames.begin < frames.end && IsAllocatorEntry(table->frame(frames.begin).source.function)) ++frames.begin;
+    if (frames.begin < frames.end) break;
+  }
+  uint32_t at = 0;
+  if (node == 0) {
+    at = Child(0, FlameTree::kUnknownFrame);
+  } else {
+    at = NodeOf(table, table->Caller(node), &known);
+    for (uint32_t i = frames.end; i-- > frames.begin;) at = Child(at, FrameOf(*table, i, &known));
+  }
+  AddTo(weights, &tree_.nodes[at].self);
+  tree_.leaves.push_back(at);
 }
 
 FlameTree FlameTreeBuilder::Fold(size_t most_nodes) const {

@@ -52,19 +52,26 @@ class FlameTreeBuilder {
  public:
   FlameTreeBuilder();
 
-  // A stack as from FrameTable::Stack. The places of frames are those of the stack that comes first.
-  void Add(const FrameTable& table, std::span<const uint32_t> stack, const FlameWeights& weights);
+  // The stack of a node, as FrameTable::Stack has it. The places of frames are those of the stack that comes first.
+  void Add(FrameTable* table, uint32_t node, const FlameWeights& weights);
   // The `most_nodes` heaviest nodes, as shares of any of the weights; the rest is folded, so that sums stay.
   FlameTree Fold(size_t most_nodes) const;
 
  private:
-  uint32_t FrameOf(const FrameTable& table, uint32_t index);
+  // What is known of one table's frames and nodes; 0: not yet.
+  struct Known {
+    std::vector<uint32_t> frames;
+    std::vector<uint32_t> nodes;  // the stack up to there, with all frames of the node
+  };
+  uint32_t FrameOf(const FrameTable& table, uint32_t index, Known* known);
+  uint32_t NodeOf(FrameTable* table, uint32_t node, Known* known);
   uint32_t Child(uint32_t parent, uint32_t frame);
 
   FlameTree tree_;
-  std::unordered_map<std::string, uint32_t> frame_of_name_;             // name and module
-  std::unordered_map<uint64_t, uint32_t> children_;                     // by parent and frame
-  std::unordered_map<const FrameTable*, std::vector<uint32_t>> known_;  // by index in the table; 0: not yet
+  std::unordered_map<std::string, uint32_t> frame_of_name_;  // name and module
+  std::unordered_map<uint64_t, uint32_t> children_;          // by parent and frame
+  std::vector<uint32_t> depths_;                             // by node of the tree
+  std::unordered_map<const FrameTable*, Known> known_;
 };
 
 }  // namespace memtrace::tools

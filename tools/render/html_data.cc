@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "libmemtrace/format/weight.h"
-#include "tools/analysis/survival.h"
 #include "tools/analysis/work_clock.h"
 #include "tools/common/numbers.h"
 #include "tools/render/flame_tree.h"
@@ -18,11 +17,10 @@
 namespace memtrace::tools {
 namespace {
 
-constexpr size_t kLongestText = 600;    // of a sentence, a path, a command
-constexpr size_t kLongestName = 240;    // of a frame
-constexpr size_t kMostFrames = 160;     // of a suspect's stack
-constexpr size_t kMostPoints = 60;      // of a suspect's time line
-constexpr size_t kMostGrowth = 20'000;  // sites whose growth is estimated; the others hold next to nothing
+constexpr size_t kLongestText = 600;  // of a sentence, a path, a command
+constexpr size_t kLongestName = 240;  // of a frame
+constexpr size_t kMostFrames = 160;   // of a suspect's stack
+constexpr size_t kMostPoints = 60;    // of a suspect's time line
 
 std::string Short(const std::string& text) { return Shortened(text, kLongestText); }
 
@@ -188,8 +186,8 @@ Json SuspectsJson(const Report& report, const FlameTree& tree, size_t most) {
     const Suspect& suspect = report.suspects[i];
     const uint32_t node = report.table.sites[suspect.site].node;
     Json json = Bounded(SuspectJson(report, i));
-    const Frame* frame = NamingFrame(*report.frames, report.frames->Stack(node));
-    json["name"] = frame == nullptr ? Json(nullptr) : Json(Short(FrameText(*frame)));
+    json["name"] = Short(PlaceOf(suspect, report.table, report.frames.get()));
+    json["words"] = Words(BehaviourOf(suspect.kind));
     json["paragraph"] = Shortened(SuspectParagraph(report, suspect), 2000);
     json["blocks"] = suspect.live_allocations;
     json["node"] = tree.leaves[suspect.site];
@@ -205,35 +203,19 @@ Json SuspectsJson(const Report& report, const FlameTree& tree, size_t most) {
 
 // --- The flame graph and the table of sites ---
 
-// Per site the bytes of it that will never be freed; 0 for those that hold next to nothing.
-std::vector<uint64_t> Growth(const Report& report) {
-  const size_t count = std::min(report.table.sites.size(), kMostGrowth);
-  SiteGroups groups(report.table.sites.size(), kNoGroup);
-  for (uint32_t i = 0; i < count; ++i) groups[i] = i;
-  std::vector<uint64_t> growth(report.table.sites.size());
-  const std::vector<SiteHistory> histories = BuildHistories(*report.profile, report.table, groups, count);
-  for (size_t i = 0; i < count; ++i) {
-    if (report.table.sites[i].live_bytes == 0) continue;
-    const uint64_t score = RoundToUint(AnalyseSurvival(histories[i], report.profile->work_bytes).score);
-    growth[i] = std::min(score, report.table.sites[i].live_bytes);
-  }
-  return growth;
-}
-
-FlameTree BuildTree(const Report& report, const std::vector<uint64_t>& growth, size_t most_nodes) {
+FlameTree BuildTree(const Report& report, size_t most_nodes) {
   FlameTreeBuilder builder;
   const Baseline* baseline = report.baseline ? &*report.baseline : nullptr;
   for (size_t i = 0; i < report.table.sites.size(); ++i) {
     const Site& site = report.table.sites[i];
     const uint64_t before = baseline != nullptr ? baseline->sites[i].before.bytes : 0;
-    const std::vector<uint32_t> stack = report.frames->Stack(site.node);
-    builder.Add(
-        *report.frames, stack,
-        {site.live_bytes, site.allocated_bytes, site.peak_bytes, site.temporary_allocations, growth[i], before});
+    builder.Add(report.frames.get(), site.node,
+                {site.live_bytes, site.allocated_bytes, site.peak_bytes, site.temporary_allocations, site.growth_bytes,
+                 before});
   }
   for (const uint32_t gone : baseline != nullptr ? baseline->gone : std::vector<uint32_t>()) {
     const Site& site = baseline->table.sites[gone];
-    builder.Add(*baseline->frames, baseline->frames->Stack(site.node), {0, 0, 0, 0, 0, site.live_bytes});
+    builder.Add(baseline->frames.get(), site.node, {0, 0, 0, 0, 0, site.live_bytes});
   }
   return builder.Fold(most_nodes);
 }
@@ -279,7 +261,7 @@ std::vector<uint32_t> ChooseSites(const std::vector<Site>& sites, size_t most) {
 }
 
 // Rows of numbers, see `columns` in sites.js.
-Json SitesJson(const Report& report, const FlameTree& tree, const std::vector<uint64_t>& growth, size_t most) {
+Json SitesJson(const Report& report, const FlameTree& tree, size_t most) {
   Json rows = Json::array();
   for (const uint32_t i : ChooseSites(report.table.sites, most)) {
     const Site& site = report.table.sites[i];
@@ -295,7 +277,8 @@ Json SitesJson(const Report& report, const FlameTree& tree, const std::vector<ui
                 site.allocations,
                 site.peak_bytes,
                 site.temporary_allocations,
-                growth[i]};
+                site.growth_bytes,
+                Words(site.behaviour)};
     if (report.baseline) {
       const SiteDifference& difference = report.baseline->sites[i];
       for (const uint64_t bytes :
@@ -336,8 +319,7 @@ std::string HtmlData(std::span<const Report> reports, Metric metric, const HtmlL
   const Report& report = reports[0];
   ResolveStacks(report.table, report.frames.get());
   const Target target = DescribeTarget(report);
-  const std::vector<uint64_t> growth = Growth(report);
-  const FlameTree tree = BuildTree(report, growth, limits.nodes);
+  const FlameTree tree = BuildTree(report, limits.nodes);
   Json target_json = Bounded(TargetJson(report));
   target_json["command"] = CommandJson(target);
   Json oom = Bounded(OomJson(report));
@@ -360,7 +342,7 @@ std::string HtmlData(std::span<const Report> reports, Metric metric, const HtmlL
                      {"suspects_in_all", report.suspects.size()},
                      {"suppressed", report.suppressed},
                      {"tree", TreeJson(tree)},
-                     {"sites", SitesJson(report, tree, growth, limits.sites)},
+                     {"sites", SitesJson(report, tree, limits.sites)},
                      {"baseline", BaselineMember(report)},
                      {"blind_spots", Texts(report.blind_spots, limits.lines)},
                      {"losses", Bounded(LossesJson(report.profile->losses))},

@@ -62,10 +62,12 @@ void WriteSites(const Report& report, StackWriter* stacks, std::ostream* out) {
     fmt::format_to(
         std::back_inserter(text),
         "{}{{\"id\":\"{}\",\"allocations\":{},\"allocated_bytes\":{},\"live_allocations\":{},\"live_bytes\":{},"
-        "\"live_bytes_ci95\":[{},{}],\"peak_bytes\":{},\"temporary_allocations\":{},",
+        "\"live_bytes_ci95\":[{},{}],\"peak_bytes\":{},\"temporary_allocations\":{},"
+        "\"behaviour\":\"{}\",\"growth_bytes\":{},",
         i > 0 ? ",\n" : "", SiteId(site), site.allocations, site.allocated_bytes, site.live_allocations,
         site.live_bytes, site.live_bytes_ci95.low, site.live_bytes_ci95.high, site.peak_bytes,
-        site.temporary_allocations);
+        site.temporary_allocations, Name(site.behaviour),
+        report.profile->has_history ? fmt::to_string(site.growth_bytes) : "null");
     if (report.baseline) AppendDifference(*report.baseline, i, &text);
     text += "\"stack\":";
     stacks->Append(site.node, &text);
@@ -133,8 +135,7 @@ void WriteMembers(const Report& report, std::ostream* out) {
 void WriteJson(std::span<const Report> reports, const std::vector<std::string>& warnings, std::ostream* out) {
   *out << "{\"schema\":\"memtrace.report/1\",\n";
   WriteMembers(reports[0], out);
-  *out << ",\n\"warnings\":" << Dump(Json(warnings))
-       << ",\n\"others\":[";
+  *out << ",\n\"warnings\":" << Dump(Json(warnings)) << ",\n\"others\":[";
   for (size_t i = 1; i < reports.size(); ++i) {
     *out << (i > 1 ? ",\n{" : "{");
     WriteMembers(reports[i], out);

@@ -206,11 +206,20 @@ Json BaselineJson(const Report& report) {
 
 Json SuspectJson(const Report& report, size_t index) {
   const Suspect& suspect = report.suspects[index];
+  Json related = Json::array();
+  for (const Relation& relation : suspect.related)
+    related.push_back({{"id", relation.id}, {"frames", relation.frames}});
   return {{"id", suspect.id},
           {"rank", index + 1},
           {"site", SiteId(report.table.sites[suspect.site])},
           {"kind", Name(suspect.kind)},
+          {"behaviour", Name(BehaviourOf(suspect.kind))},
           {"confidence", Name(suspect.confidence)},
+          {"place", PlaceOf(suspect, report.table, report.frames.get())},
+          {"accumulates_at", suspect.point},
+          {"places", suspect.places},
+          {"paths", suspect.paths},
+          {"related", std::move(related)},
           {"live_bytes", suspect.live_bytes},
           {"growth_bytes_per_s",
            suspect.growth_bytes_per_s ? Json(RoundToUint(*suspect.growth_bytes_per_s)) : Json(nullptr)},

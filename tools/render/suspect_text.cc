@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "tools/common/numbers.h"
 #include "tools/common/quantity.h"
 
@@ -18,11 +20,11 @@ std::string HowMuch(const Report& report, const Suspect& suspect) {
     shares += fmt::format("{}{} of the limit of {}", shares.empty() ? "" : ", ",
                           FormatShare(Share(suspect.live_bytes, *limit)), FormatBytes(*limit));
   }
-  const Frame* frame = NamingFrame(*report.frames, report.frames->Stack(report.table.sites[suspect.site].node));
-  return fmt::format("{} in {} block{} that {} allocated {} live{}.", FormatBytes(suspect.live_bytes),
+  return fmt::format("{} in {} block{} that {}{} allocated {} live{}.", FormatBytes(suspect.live_bytes),
                      FormatCount(suspect.live_allocations), suspect.live_allocations == 1 ? "" : "s",
-                     frame == nullptr ? "an unknown stack" : FrameText(*frame),
-                     suspect.live_allocations == 1 ? "is" : "are", shares.empty() ? "" : ", " + shares);
+                     PlaceOf(suspect, report.table, report.frames.get()),
+                     suspect.below_point ? " and what it calls" : "", suspect.live_allocations == 1 ? "is" : "are",
+                     shares.empty() ? "" : ", " + shares);
 }
 
 std::string SinceWhen(const Suspect& suspect) {
@@ -50,18 +52,32 @@ std::string HowSure(const Report& report, const Suspect& suspect) {
             : fmt::format("from {} recorded block{}", FormatCount(suspect.samples), suspect.samples == 1 ? "" : "s"));
 }
 
+// The closest one by its rank, and how many more.
+std::string Relations(const Report& report, const Suspect& suspect) {
+  if (suspect.related.empty()) return "";
+  const Relation& closest = suspect.related.front();
+  const auto found = std::find_if(report.suspects.begin(), report.suspects.end(),
+                                  [&](const Suspect& other) { return other.id == closest.id; });
+  if (found == report.suspects.end()) return "";
+  std::string text =
+      fmt::format(" Its call path begins like that of suspect {} [{}]: they share {} frame{}",
+                  found - report.suspects.begin() + 1, closest.id, closest.frames, closest.frames == 1 ? "" : "s");
+  const size_t more = suspect.related.size() - 1;
+  if (more > 0) text += fmt::format("; so do {} more", more);
+  return text + ".";
+}
+
 }  // namespace
 
 std::string SuspectHeading(const Suspect& suspect, size_t rank) {
-  return fmt::format("Problem suspect {} [{}] {}, {}", rank, suspect.id, Name(suspect.kind), Name(suspect.confidence));
+  return fmt::format("Problem suspect {} [{}] {}, {}", rank, suspect.id, Words(BehaviourOf(suspect.kind)),
+                     Name(suspect.confidence));
 }
 
 std::string SuspectParagraph(const Report& report, const Suspect& suspect) {
-  std::string text = HowMuch(report, suspect) + SinceWhen(suspect) + " " + suspect.why + WhenFull(report, suspect) +
-                     HowSure(report, suspect);
-  for (size_t i = 0; i < suspect.related.size(); ++i)
-    text += (i == 0 ? " Its calls begin like those of " : ", ") + suspect.related[i];
-  return suspect.related.empty() ? text : text + ".";
+  const std::string text = HowMuch(report, suspect) + SinceWhen(suspect) + " " + suspect.why +
+                           WhenFull(report, suspect) + HowSure(report, suspect);
+  return text + Relations(report, suspect);
 }
 
 }  // namespace memtrace::tools

@@ -8,7 +8,7 @@
 
 namespace memtrace::tools {
 
-// "Problem suspect 1 [MT-7f3a91] growing, confirmed"
+// "Problem suspect 1 [MT-7f3a91] growing without bound, confirmed"
 std::string SuspectHeading(const Suspect& suspect, size_t rank);
 
 // How much, which share of the heap and of the limit, in how many blocks, allocated where, since when, how fast it

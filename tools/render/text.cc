@@ -26,6 +26,16 @@ void WriteVerdict(const Report& report, Page* page) {
   page->Paragraph(verdict.summary, 2);
 }
 
+// The executable, and the name that it was started by if that is another one: a link to a program of many names.
+std::string ProgramText(const Target& target) {
+  if (target.exe.empty()) return "unknown program";
+  const auto base_name = [](std::string_view path) { return path.substr(path.rfind('/') + 1); };
+  const std::string_view called = target.command.empty() ? "" : base_name(target.command[0]);
+  const bool other =
+      !called.empty() && !base_name(target.exe).starts_with(called) && called.find(' ') == std::string_view::npos;
+  return other ? fmt::format("{} as {}", target.exe, Shortened(called, 40)) : target.exe;
+}
+
 void WriteTarget(const Report& report, Page* page) {
   if (!report.recorded) return;
   const Target target = DescribeTarget(report);
@@ -34,8 +44,8 @@ void WriteTarget(const Report& report, Page* page) {
     page->Paragraph(fmt::format("{}, a heap profile of jemalloc, {}", target.exe, SamplingText(*report.profile)), 2);
     return;
   }
-  page->Paragraph(fmt::format("{} (pid {}), {} after {}, {}", target.exe.empty() ? "unknown program" : target.exe,
-                              header.pid, report.state, FormatSeconds(target.uptime_s), SamplingText(*report.profile)),
+  page->Paragraph(fmt::format("{} (pid {}), {} after {}, {}", ProgramText(target), header.pid, report.state,
+                              FormatSeconds(target.uptime_s), SamplingText(*report.profile)),
                   2);
 }
 

@@ -22,7 +22,7 @@ std::string FoldedHelpers(const Report& report, std::span<const uint32_t> helper
   std::string libraries;
   std::string_view last;
   for (const uint32_t index : helpers) {
-    const std::string_view library = HelperLibrary(report.frames->frame(index).source.function);
+    const std::string_view library = report.frames->frame(index).helper;
     if (libraries.find(library) == std::string::npos)
       libraries += fmt::format("{}{}", last.empty() ? "" : ", ", library);
     last = library;
@@ -60,9 +60,11 @@ std::string SiteName(FrameTable* frames, const Site& site, size_t columns) {
   const std::string& function = frame->source.function;
   const std::string text = FrameText(*frame);
   if (text.size() <= columns || function.empty()) return Shortened(text, columns);
-  const std::string bare = BareName(function);
-  return bare.size() <= columns ? bare : Shortened(NameWithin(function, columns), columns);
+  return Shortened(TailOfName(BareName(function), columns), columns);
 }
+
+// Behaviour in a column of eight characters.
+constexpr std::string_view kColumnWords[] = {"", "grows", "fills", "bounded", "start-up", "turnover"};
 
 std::string LiveText(const Site& site) {
   const Interval& ci = site.live_bytes_ci95;
@@ -137,11 +139,13 @@ void WriteSites(const Report& report, size_t top, Page* page) {
     page->Line("  nothing was allocated that memtrace could see");
     return;
   }
-  page->Line("  live                blocks   allocs  allocated by");
+  page->Line("  live                blocks   allocs            allocated by");
   for (size_t i = 0; i < Shown(sites.size(), top); ++i) {
     const Site& site = sites[i];
-    page->Line(fmt::format("  {}{:>8}{:>9}  {}", PadRight(LiveText(site), 18), FormatCount(site.live_allocations),
-                           FormatCount(site.allocations), SiteName(report.frames.get(), site, kPageColumns - 39)));
+    page->Line(fmt::format("  {}{:>8}{:>9}  {:<8}  {}", PadRight(LiveText(site), 18),
+                           FormatCount(site.live_allocations), FormatCount(site.allocations),
+                           kColumnWords[static_cast<size_t>(site.behaviour)],
+                           SiteName(report.frames.get(), site, kPageColumns - 49)));
   }
   const size_t hidden = sites.size() - Shown(sites.size(), top);
   if (hidden > 0) page->Line(fmt::format("  ... {} more sites, see --top or --json", hidden), Style::kFaint);

@@ -14,6 +14,7 @@
 #include "tools/analysis/join.h"
 #include "tools/analysis/report.h"
 #include "tools/common/progress.h"
+#include "tools/common/text_file.h"
 #include "tools/reader/decode.h"
 #include "tools/reader/inputs.h"
 #include "tools/render/folded.h"
@@ -170,7 +171,16 @@ bool ConditionHolds(FailOn condition, const std::vector<Report>& reports) {
   return false;
 }
 
-int Run(const Options& options) {
+// Adds the user's patterns. False, having said why, if the file that was asked for cannot be read.
+bool AddHelpers(const std::string& wanted, HelperTable* helpers) {
+  const std::string file = wanted.empty() ? DefaultHelpersFile() : wanted;
+  const Result<std::string> text = ReadTextFile(file, "helpers");
+  if (text.ok()) helpers->Add(text.value());
+  if (!text.ok() && !wanted.empty()) Complain(text.error().Text());
+  return text.ok() || wanted.empty();
+}
+
+int Run(Options options) {
   Suppressions suppressions;
   if (!options.suppressions.empty()) {
     Result<Suppressions> read = Suppressions::Read(options.suppressions);
@@ -180,6 +190,7 @@ int Run(const Options& options) {
     }
     suppressions = std::move(read).value();
   }
+  if (!AddHelpers(options.helpers, &options.symbols.helpers)) return kExitNoReport;
   Inputs inputs = ReadInputs(options.paths);
   if (inputs.profiles.empty() && inputs.evidence == nullptr) return kExitNoReport;
   const bool evidence_is_whole = inputs.evidence == nullptr || IsWhole(*inputs.evidence);
@@ -206,5 +217,5 @@ int main(int argc, char** argv) {
   std::setlocale(LC_CTYPE, "");
   memtrace::tools::Options options;
   if (const std::optional<int> status = memtrace::tools::ParseOptions(argc, argv, &options)) return *status;
-  return memtrace::tools::Run(options);
+  return memtrace::tools::Run(std::move(options));
 }

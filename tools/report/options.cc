@@ -149,6 +149,9 @@ std::optional<int> ParseOptions(int argc, char** argv, Options* options) {
   app.add_option("--suppressions", options->suppressions,
                  "Suspects to pass over: lines leak:PATTERN, as LeakSanitizer has")
       ->type_name("FILE");
+  app.add_option("--helpers", options->helpers,
+                 "Functions that only pass an allocation on, beside those that are known: one pattern in a line")
+      ->type_name("FILE");
   const std::map<std::string, FailOn> conditions = {{"suspect", FailOn::kSuspect}, {"oom", FailOn::kOom}};
   app.add_option("--fail-on", options->fail_on, "Exit 4 when the report has a suspect, or an oom kill")
       ->transform(CLI::CheckedTransformer(conditions).description(""))

@@ -42,6 +42,7 @@ struct Options {
   std::array<OutputFile, std::size(kOutputs)> outputs;  // in the order of kOutputs
   std::string baseline;                                 // empty: none
   std::string suppressions;                             // empty: none
+  std::string helpers;                                  // empty: the user's default file, if there is one
   size_t top = 10;
   Metric metric = Metric::kLive;
   SymbolOptions symbols;

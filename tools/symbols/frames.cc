@@ -17,16 +17,6 @@ constexpr int kMaxFrames = 1024;
 
 std::string_view BaseName(std::string_view path) { return path.substr(path.rfind('/') + 1); }
 
-// Functions that only pass an allocation on: the reader of a stack wants their caller first.
-bool IsAllocatorEntry(std::string_view function) {
-  static constexpr std::string_view kEntries[] = {
-      "malloc",        "calloc",         "realloc", "reallocarray", "memalign", "posix_memalign",
-      "aligned_alloc", "valloc",         "pvalloc", "mallocx",      "rallocx",  "__libc_malloc",
-      "__libc_calloc", "__libc_realloc", "free",    "cfree",        "xallocx",  "__libc_memalign"};
-  if (function.starts_with("operator new(") || function.starts_with("operator new[](")) return true;
-  return std::find(std::begin(kEntries), std::end(kEntries), function) != std::end(kEntries);
-}
-
 // Memory without a file: the code in it was made at run time.
 bool IsAnonymous(const Module* module) { return module == nullptr || module->path.empty(); }
 
@@ -54,6 +44,15 @@ std::string FrameText(const Frame& frame) {
   return (function.empty() ? FrameName(frame) : BareName(function)) + FramePlace(frame);
 }
 
+bool IsAllocatorEntry(std::string_view function) {
+  static constexpr std::string_view kEntries[] = {
+      "malloc",        "calloc",         "realloc", "reallocarray", "memalign", "posix_memalign",
+      "aligned_alloc", "valloc",         "pvalloc", "mallocx",      "rallocx",  "__libc_malloc",
+      "__libc_calloc", "__libc_realloc", "free",    "cfree",        "xallocx",  "__libc_memalign"};
+  if (function.starts_with("operator new(") || function.starts_with("operator new[](")) return true;
+  return std::find(std::begin(kEntries), std::end(kEntries), function) != std::end(kEntries);
+}
+
 bool IsOwnModule(const Module& module) { return module.path.ends_with("/libmemtrace.so"); }
 
 std::vector<uint64_t> HashStacks(const Profile& profile) {
@@ -79,7 +78,7 @@ std::vector<uint64_t> HashStacks(const Profile& profile) {
 FrameTable::FrameTable(const Profile& profile, Symbolizer* symbolizer)
     : profile_(profile), symbolizer_(symbolizer), place_of_node_(profile.nodes.size(), kUnresolved) {}
 
-FrameTable::Place FrameTable::Resolve(uint32_t index) {
+FrameTable::Range FrameTable::Resolve(uint32_t index) {
   const StackNode& node = profile_.nodes[index];
   const uint64_t key = node.pc | uint64_t{node.module} << 48;
   const auto [found, added] = places_.try_emplace(key);
@@ -102,9 +101,15 @@ FrameTable::Place FrameTable::Resolve(uint32_t index) {
   const auto begin = static_cast<uint32_t>(frames_.size());
   for (SourceFrame& source : sources) {
     frame.source = std::move(source);
+    frame.helper = symbolizer_->helpers().OwnerOf(frame.source.function);
     frames_.push_back(frame);
   }
   return place_of_node_[index] = found->second = {begin, static_cast<uint32_t>(frames_.size())};
+}
+
+FrameTable::Range FrameTable::Frames(uint32_t node) {
+  const Range known = place_of_node_[node];
+  return known.begin == kUnresolved.begin ? Resolve(node) : known;
 }
 
 void FrameTable::ResolveAll(std::span<const uint32_t> nodes) {
@@ -121,8 +126,7 @@ void FrameTable::ResolveAll(std::span<const uint32_t> nodes) {
 std::vector<uint32_t> FrameTable::Stack(uint32_t node) {
   std::vector<uint32_t> stack;
   for (int depth = 0; node != 0 && depth < kMaxFrames; node = profile_.nodes[node].parent, ++depth) {
-    Place place = place_of_node_[node];
-    if (place.begin == kUnresolved.begin) place = Resolve(node);
+    const Range place = Frames(node);
     for (uint32_t i = place.begin; i < place.end; ++i) {
       if (stack.empty() && IsAllocatorEntry(frames_[i].source.function)) continue;
       stack.push_back(i);
@@ -133,7 +137,7 @@ std::vector<uint32_t> FrameTable::Stack(uint32_t node) {
 
 size_t LeadingHelpers(const FrameTable& table, std::span<const uint32_t> stack) {
   for (size_t i = 0; i < stack.size(); ++i) {
-    if (HelperLibrary(table.frame(stack[i]).source.function).empty()) return i;
+    if (table.frame(stack[i]).helper.empty()) return i;
   }
   return 0;
 }

@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -19,6 +20,7 @@ struct Frame {
   SourceFrame source;
   const Module* module = nullptr;  // nullptr: unknown
   uint64_t offset = 0;             // in the ELF file; without a module the address in the process
+  std::string_view helper;         // whose helper it is, see HelperTable; empty: none
 };
 
 // "function", or "libc.so.6+0x1234", or "[anonymous memory]" for code that was made at run time and has no name.
@@ -36,6 +38,9 @@ bool IsOwnModule(const Module& module);
 // node 0 stands for an unknown stack.
 std::vector<uint64_t> HashStacks(const Profile& profile);
 
+// Whether a function is an entry of the allocator itself: malloc, operator new.
+bool IsAllocatorEntry(std::string_view function);
+
 class FrameTable {
  public:
   // Both must outlive the table.
@@ -45,24 +50,29 @@ class FrameTable {
   // of the allocator's entries (malloc, operator new, ...). Empty for an unknown stack. Each place in
   // the program is resolved once.
   std::vector<uint32_t> Stack(uint32_t node);
+  // The same node by node, for who walks many stacks: the frames of one node, which may be entries of the allocator,
+  // from begin on; the innermost first. And the node that called it, 0 at the end.
+  struct Range {
+    uint32_t begin;
+    uint32_t end;
+  };
+  Range Frames(uint32_t node);
+  uint32_t Caller(uint32_t node) const { return profile_.nodes[node].parent; }
   // Names all frames of these stacks now, showing progress.
   void ResolveAll(std::span<const uint32_t> nodes);
   const Frame& frame(uint32_t index) const { return frames_[index]; }
   size_t size() const { return frames_.size(); }
+  size_t nodes() const { return place_of_node_.size(); }  // of the profile
 
  private:
-  struct Place {
-    uint32_t begin;  // in frames_
-    uint32_t end;
-  };
-  static constexpr Place kUnresolved = {0xffffffff, 0xffffffff};
-  Place Resolve(uint32_t node);
+  static constexpr Range kUnresolved = {0xffffffff, 0xffffffff};
+  Range Resolve(uint32_t node);
 
   const Profile& profile_;
   Symbolizer* symbolizer_;
   std::vector<Frame> frames_;
-  std::unordered_map<uint64_t, Place> places_;  // by pc and module
-  std::vector<Place> place_of_node_;            // the same, without hashing; kUnresolved: not yet
+  std::unordered_map<uint64_t, Range> places_;  // by pc and module
+  std::vector<Range> place_of_node_;            // the same, without hashing; kUnresolved: not yet
   std::optional<PerfMap> jit_;
 };
 

@@ -81,33 +81,6 @@ constexpr std::pair<std::string_view, std::string_view> kSpellings[] = {
 constexpr std::string_view kDefaultArguments[] = {", std::allocator<",      ", std::char_traits<", ", std::less<",
                                                   ", std::default_delete<", ", std::hash<",        ", std::equal_to<"};
 
-struct Helper {
-  std::string_view prefix;
-  std::string_view library;
-};
-constexpr Helper kHelpers[] = {
-    {"std::", "the C++ library"},
-    {"__gnu_cxx::", "the C++ library"},
-    {"operator new", "the C++ library"},
-    {"Perl_safesys", "Perl"},
-    {"Perl_safemalloc", "Perl"},
-    {"Perl_safecalloc", "Perl"},
-    {"Perl_saferealloc", "Perl"},
-    {"g_malloc", "GLib"},
-    {"g_realloc", "GLib"},
-    {"g_try_malloc", "GLib"},
-    {"g_try_realloc", "GLib"},
-    {"PyMem_", "Python"},
-    {"_PyMem_", "Python"},
-    {"PyObject_Malloc", "Python"},
-    {"PyObject_Calloc", "Python"},
-    {"PyObject_Realloc", "Python"},
-    {"_PyObject_Malloc", "Python"},
-    {"xmalloc", "an allocation wrapper"},
-    {"xcalloc", "an allocation wrapper"},
-    {"xrealloc", "an allocation wrapper"},
-};
-
 }  // namespace
 
 FunctionParts DivideFunction(std::string_view function) {
@@ -155,6 +128,26 @@ std::string BareName(std::string_view function) {
   return name.size() <= kSentenceColumns ? std::string(name) : WithoutTemplateArguments(name);
 }
 
+std::string TailOfName(std::string_view name, size_t columns) {
+  constexpr std::string_view kCut = "...";
+  if (name.size() <= columns) return std::string(name);
+  std::string_view tail = name;
+  for (size_t i = 0; i < name.size() && tail.size() + kCut.size() > columns;) {
+    if (name.substr(i).starts_with(kAnonymous)) {
+      i += kAnonymous.size();
+    } else if (const char c = name[i]; c == '<' || c == '(' || c == '{' || c == '[') {
+      i = PastBracket(name, i);
+    } else if (name.substr(i).starts_with("::")) {
+      tail = name.substr(i += 2);
+    } else if (name.substr(i).starts_with("operator")) {
+      break;  // its symbols are no brackets
+    } else {
+      ++i;
+    }
+  }
+  return tail.size() == name.size() ? std::string(name) : std::string(kCut).append(tail);
+}
+
 std::string NameWithin(std::string_view function, size_t columns) {
   const std::string readable = ReadableName(function);
   if (readable.size() <= columns) return readable;
@@ -162,14 +155,6 @@ std::string NameWithin(std::string_view function, size_t columns) {
   std::string name(parts.name);
   if (parts.has_arguments && name.size() + 5 <= columns) return name + "(...)";
   return name.size() <= columns ? name : WithoutTemplateArguments(name);
-}
-
-std::string_view HelperLibrary(std::string_view function) {
-  const std::string_view name = DivideFunction(function).name;
-  for (const Helper& helper : kHelpers) {
-    if (name.starts_with(helper.prefix)) return helper.library;
-  }
-  return {};
 }
 
 }  // namespace memtrace::tools

@@ -22,13 +22,13 @@ std::string ReadableName(std::string_view function);
 // The readable name without its arguments; if it is still long, without those of templates: for a sentence.
 std::string BareName(std::string_view function);
 
+// The end of a qualified name, from the first scope on that leaves at most `columns` characters
+// ("...RequestQueue::Push"); the last part whole, even if it is longer.
+std::string TailOfName(std::string_view name, size_t columns);
+
 // The first of these that has at most `columns` characters: the readable name; with its arguments as "(...)"; without
 // them; with template arguments as "<...>" too. The last one if none has.
 std::string NameWithin(std::string_view function, size_t columns);
-
-// The library to which a function belongs that only passes an allocation on ("the C++ library"); empty if it is no
-// such function.
-std::string_view HelperLibrary(std::string_view function);
 
 }  // namespace memtrace::tools
 

@@ -15,6 +15,7 @@
 #include <unordered_map>
 
 #include "tools/common/numbers.h"
+#include "tools/common/text_file.h"
 #include "tools/symbols/elf_file.h"
 
 namespace memtrace::tools {
@@ -94,13 +95,8 @@ std::string_view TakeRecords(std::string_view bytes, size_t count, std::vector<R
 }  // namespace
 
 std::string DefaultCacheDirectory() {
-  const auto absolute = [](const char* name) {
-    const char* value = std::getenv(name);
-    return value != nullptr && *value == '/' ? std::string(value) : std::string();
-  };
-  if (const std::string cache = absolute("XDG_CACHE_HOME"); !cache.empty()) return cache + "/memtrace";
-  if (const std::string home = absolute("HOME"); !home.empty()) return home + "/.cache/memtrace";
-  return {};
+  const std::string directory = UserDirectory("XDG_CACHE_HOME", ".cache");
+  return directory.empty() ? directory : directory + "/memtrace";
 }
 
 SymbolCache::SymbolCache(const std::string& directory, const std::string& build_id, std::string_view fingerprint) {

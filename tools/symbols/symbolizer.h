@@ -27,6 +27,7 @@ class Symbolizer {
   // The functions at `offset` (an address in the ELF file) of the file that was mapped from `path`,
   // innermost first; empty where nothing is known. Each file is opened once, at its first use.
   std::vector<SourceFrame> Resolve(const std::string& path, const std::string& build_id, uint64_t offset);
+  const HelperTable& helpers() const { return options_.helpers; }
   // One sentence per file that could not be used although it should have been. Grows while names are resolved.
   const std::vector<std::string>& warnings() const { return warnings_; }
 

@@ -118,7 +118,7 @@ function timelineSection() {
 
 function suspectText(suspect) {
   const stack = suspect.stack.map((frame) => `    ${frame.f}${frame.p ? ` (${frame.p})` : ""}`).join("\n");
-  return `Problem suspect ${suspect.rank} [${suspect.id}] ${suspect.kind}, ${suspect.confidence}\n${suspect.paragraph}\n${stack}\n`;
+  return `Problem suspect ${suspect.rank} [${suspect.id}] ${suspect.words}, ${suspect.confidence}\n${suspect.paragraph}\n${stack}\n`;
 }
 
 function frameItem(frame) {
@@ -131,8 +131,8 @@ function suspectCard(suspect, showInGraph) {
   const helpers = suspect.stack.length - own.length;
   const copy = h("button", {type: "button", onclick: () => copyText(suspectText(suspect), copy)}, "Copy for a ticket");
   return h("article", {class: `card suspect ${suspect.kind}`, id: suspect.id},
-    h("h3", {}, `Problem suspect ${suspect.rank}`, h("span", {class: "pill"}, suspect.kind === "growing" ? "growing" : "still filling"), h("span", {class: "pill"}, suspect.confidence), h("code", {class: "muted"}, suspect.id)),
-    h("p", {class: "place"}, h("code", {}, suspect.name ?? "an unknown stack")),
+    h("h3", {}, `Problem suspect ${suspect.rank}`, h("span", {class: "pill"}, suspect.words), h("span", {class: "pill"}, suspect.confidence), h("code", {class: "muted"}, suspect.id)),
+    h("p", {class: "place"}, h("code", {}, suspect.name)),
     h("p", {}, suspect.paragraph),
     h("div", {class: "pair"},
       h("figure", {}, h("figcaption", {}, "What lives now, by when it was allocated"), grownChart(suspect)),
@@ -269,7 +269,7 @@ function begin() {
   flame = flameSection(graph);
   const sites = data.recorded && new SiteTable(showInGraph);
   const sections = [verdictSection(), memorySection(), timelineSection(), baselineSection(), data.recorded && suspectsSection(showInGraph), data.recorded && flame.element,
-    data.recorded && section("sites", "Allocation sites", "A site is a stack that allocates. Click a name for its stack, a heading to sort. Temporary ones were freed before the next allocation of their thread. Grows by: bytes that will never be freed, if the site goes on as it did.", sites.element),
+    data.recorded && section("sites", "Allocation sites", "A site is a stack that allocates. Click a name for its stack, a heading to sort. Temporary ones were freed before the next allocation of their thread. Grows by: bytes that will never be freed, if the site goes on as it did. Behaviour: what becomes of its blocks; unknown where too few were recorded to tell.", sites.element),
     evidenceSection(), data.recorded && recordingSection()].filter(Boolean);
   document.getElementById("page").append(header(), navigation(sections), ...sections,
     h("footer", {class: "muted"}, "Written by memtrace-report. This file loads nothing and sends nothing. Keys: / search, arrows and Enter in the flame graph, Escape back, t light or dark."));

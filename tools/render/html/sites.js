@@ -13,6 +13,7 @@ const siteColumns = [
   {key: "peak", label: "At the peak", unit: bytes},
   {key: "temporary", label: "Temporary", unit: count},
   {key: "growth", label: "Grows by", unit: bytes},
+  {key: "behaviour", label: "Behaviour", words: true},
   {key: "before", label: "Before", unit: bytes},
   {key: "fresh", label: "New", unit: bytes, followed: true},
   {key: "freed", label: "Freed", unit: bytes, followed: true},
@@ -45,7 +46,7 @@ class SiteTable {
   build() {
     this.heads = this.columns.map((column) => {
       const button = h("button", {type: "button", onclick: () => this.sortBy(column)}, column.label);
-      return h("th", {scope: "col", class: column.text ? "text" : "number"}, button);
+      return h("th", {scope: "col", class: column.text || column.words ? "text" : "number"}, button);
     });
     this.body = h("tbody");
     this.more = h("button", {type: "button", class: "quiet", onclick: () => {
@@ -69,7 +70,7 @@ class SiteTable {
       this.descending = !this.descending;
     } else {
       this.sortKey = column.key;
-      this.descending = !column.text;
+      this.descending = !(column.text || column.words);
     }
     this.update();
   }
@@ -100,6 +101,7 @@ class SiteTable {
     const toggle = h("button", {type: "button", class: "name", "aria-expanded": "false", title: "Show the stack"}, site.name);
     const row = h("tr", {}, this.columns.map((column) => {
       if (column.text) return h("td", {class: "text"}, toggle);
+      if (column.words) return h("td", {class: site[column.key] === "unknown" ? "text muted" : "text"}, site[column.key]);
       const cell = h("td", {class: "number"}, column.unit(site[column.key]));
       if (column.bar) this.decorate(cell, site, largest);
       if (column.key === "difference" && site.difference !== 0) cell.classList.add(site.difference > 0 ? "more" : "less");

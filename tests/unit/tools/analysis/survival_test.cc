@@ -131,6 +131,32 @@ TEST(SurvivalTest, ABufferThatDoublesGrows) {
   EXPECT_FALSE(AnalyseSurvival(history, kWork).one_buffer);
 }
 
+// Every block is a step larger than the one before it; other work goes on beside it.
+TEST(SurvivalTest, ABufferThatGrowsBySteps) {
+  constexpr int kSteps = 1000;
+  constexpr double kStep = 4096;
+  constexpr double kOtherWork = 1 << 24;
+  const auto run = [&](auto size_of) {
+    SiteHistory history;
+    double now = 0;
+    for (int i = 1; i <= kSteps; ++i) {
+      const double size = size_of(i);
+      history.allocated[format::WorkColumn(static_cast<uint64_t>(now)) - format::kOctaves] += size;
+      now += size + kOtherWork;
+      if (i < kSteps) history.died[format::AgeColumn(static_cast<uint64_t>(size + kOtherWork))] += size;
+      if (i == kSteps) history.alive[0] = size;
+    }
+    history.allocations = kSteps;
+    history.live_blocks = 1;
+    return AnalyseSurvival(history, static_cast<uint64_t>(now));
+  };
+  const Survival grown = run([&](int i) { return i * kStep; });
+  EXPECT_TRUE(grown.one_buffer);
+  EXPECT_EQ(grown.behaviour, Behaviour::kGrowing);
+  // The same sizes in any order, the largest last: a buffer for whatever comes.
+  EXPECT_FALSE(run([&](int i) { return i == kSteps ? kSteps * kStep : (i * 617 % kSteps) * kStep; }).one_buffer);
+}
+
 TEST(SurvivalTest, AnythingAtAllGivesFiniteNumbers) {
   SiteHistory history;
   history.died.fill(1e18);

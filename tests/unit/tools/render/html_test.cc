@@ -133,8 +133,7 @@ TEST_F(FlameTreeTest, FoldsTheSmallestAndKeepsTheSums) {
   for (uint64_t i = 0; i < 10; ++i) builder.Allocate(0x100000 + i * 65536, uint64_t{1} << i, nodes[i]);
   Add(builder);
   FlameTreeBuilder trees;
-  for (const Site& site : reports_[0].table.sites)
-    trees.Add(*reports_[0].frames, reports_[0].frames->Stack(site.node), {site.live_bytes});
+  for (const Site& site : reports_[0].table.sites) trees.Add(reports_[0].frames.get(), site.node, {site.live_bytes});
 
   const FlameTree whole = trees.Fold(1000);
   EXPECT_EQ(whole.nodes.size(), 22u);      // the root, its one child, two for each stack

@@ -181,6 +181,15 @@ TEST_F(ReportProgramTest, SuppressionsThatCannotBeRead) {
   EXPECT_THAT(Run("--no-symbols --suppressions known a.rec").out, HasSubstr("1 suspect was passed over"));
 }
 
+TEST_F(ReportProgramTest, HelpersThatCannotBeRead) {
+  Write("a.rec", Leaking().Build());
+  EXPECT_EQ(Run("--no-symbols --helpers missing a.rec").status, 1);
+  EXPECT_THAT(Run("--no-symbols --helpers missing a.rec").err,
+              HasSubstr("cannot read the helpers missing: No such file"));
+  std::ofstream(directory_ + "/ours") << "# ours\nshop::Allocate*\n";
+  EXPECT_EQ(Run("--no-symbols --helpers ours a.rec").status, 0);
+}
+
 TEST_F(ReportProgramTest, TwoOutputsToStandardOutputAreStatus2) {
   Write("a.rec", Leaking().Build());
   const Outcome outcome = Run("--no-symbols --json --folded a.rec");

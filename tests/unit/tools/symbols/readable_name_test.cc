@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tools/symbols/helpers.h"
+
 namespace memtrace::tools {
 namespace {
 
@@ -45,6 +47,15 @@ TEST(ReadableNameTest, GivesWayStepByStep) {
   EXPECT_EQ(NameWithin(name, 3), "shop::Table<...>::Insert");
 }
 
+TEST(ReadableNameTest, TheEndOfANameSaysMost) {
+  EXPECT_EQ(TailOfName("shop::Queue::Push", 20), "shop::Queue::Push");
+  EXPECT_EQ(TailOfName("shop::(anonymous namespace)::Queue::Push", 20), "...Queue::Push");
+  EXPECT_EQ(TailOfName("shop::Map<a::b, c::d>::Insert", 12), "...Insert");
+  EXPECT_EQ(TailOfName("shop::AVeryLongFunctionName", 12), "...AVeryLongFunctionName");
+  EXPECT_EQ(TailOfName("AVeryLongFunctionName", 12), "AVeryLongFunctionName");
+  EXPECT_EQ(TailOfName("shop::Iterator::operator->", 8), "...operator->");
+}
+
 TEST(ReadableNameTest, AnythingAtAllIsANameOfItsOwn) {
   for (const char* name : {"", "(", ")", "<", ">", " ", "operator", "operator ", "operator(", "a<b(c>", "f()::", "[",
                            ", std::less<", "std::__cxx11::", ")>}]", "operators(int)", "a ("}) {
@@ -54,19 +65,33 @@ TEST(ReadableNameTest, AnythingAtAllIsANameOfItsOwn) {
   EXPECT_EQ(ReadableName(std::string(1 << 20, '<')).size(), 1u << 20);
 }
 
-TEST(HelperLibraryTest, WhatOnlyPassesAnAllocationOn) {
-  EXPECT_EQ(HelperLibrary("void std::vector<int, std::allocator<int> >::_M_realloc_insert<int>(int&&)"),
+TEST(HelperTableTest, WhatOnlyPassesAnAllocationOn) {
+  const HelperTable helpers;
+  EXPECT_EQ(helpers.OwnerOf("void std::vector<int, std::allocator<int> >::_M_realloc_insert<int>(int&&)"),
             "the C++ library");
-  EXPECT_EQ(HelperLibrary("shop::Order* std::__do_uninit_copy<shop::Order>(shop::Order*)"), "the C++ library");
-  EXPECT_EQ(HelperLibrary(STRING " std::operator+<char, std::char_traits<char> >(char const*)"), "the C++ library");
-  EXPECT_EQ(HelperLibrary("operator new[](unsigned long)"), "the C++ library");
-  EXPECT_EQ(HelperLibrary("Perl_safesysmalloc"), "Perl");
-  EXPECT_EQ(HelperLibrary("g_malloc0"), "GLib");
-  EXPECT_EQ(HelperLibrary("PyMem_RawMalloc"), "Python");
-  EXPECT_EQ(HelperLibrary("xmalloc"), "an allocation wrapper");
-  EXPECT_EQ(HelperLibrary("std::string shop::NameOf(std::string)"), "");
-  EXPECT_EQ(HelperLibrary("standard"), "");
-  EXPECT_EQ(HelperLibrary(""), "");
+  EXPECT_EQ(helpers.OwnerOf("shop::Order* std::__do_uninit_copy<shop::Order>(shop::Order*)"), "the C++ library");
+  EXPECT_EQ(helpers.OwnerOf(STRING " std::operator+<char, std::char_traits<char> >(char const*)"), "the C++ library");
+  EXPECT_EQ(helpers.OwnerOf("operator new[](unsigned long)"), "the C++ library");
+  EXPECT_EQ(helpers.OwnerOf("Perl_safesysmalloc"), "Perl");
+  EXPECT_EQ(helpers.OwnerOf("g_malloc0"), "GLib");
+  EXPECT_EQ(helpers.OwnerOf("PyMem_RawMalloc"), "Python");
+  EXPECT_EQ(helpers.OwnerOf("xmalloc"), "an allocation wrapper");
+  EXPECT_EQ(helpers.OwnerOf("std::string shop::NameOf(std::string)"), "");
+  EXPECT_EQ(helpers.OwnerOf("standard"), "");
+  EXPECT_EQ(helpers.OwnerOf(""), "");
+  EXPECT_EQ(helpers.OwnerOf("strdup"), "the C library");
+  EXPECT_EQ(helpers.OwnerOf("strdup_of_the_shop"), "");
+  EXPECT_EQ(helpers.OwnerOf("<alloc::string::String as core::clone::Clone>::clone"), "Rust's library");
+}
+
+TEST(HelperTableTest, UsersAddTheirOwn) {
+  HelperTable helpers;
+  helpers.Add("# ours\n\n  shop::Allocate*  \r\nshop_new");
+  EXPECT_EQ(helpers.OwnerOf("void* shop::Allocate<int>(int) [clone .cold]"), "helpers that you named");
+  EXPECT_EQ(helpers.OwnerOf("shop_new"), "helpers that you named");
+  EXPECT_EQ(helpers.OwnerOf("shop_new_order"), "");
+  EXPECT_EQ(helpers.OwnerOf("# ours"), "");
+  EXPECT_EQ(helpers.OwnerOf("xmalloc"), "an allocation wrapper");
 }
 
 }  // namespace
