@@ -26,7 +26,7 @@ bool HasCapability(int number) {
 std::string WhyNotAttachable(pid_t pid) {
   const std::string number = std::to_string(pid);
   const std::string state = StatusField(pid, "State:");
-  if (state.empty()) return "there is no process " + number;
+  if (state.empty()) return NoSuchProcess(number);
   const std::string leader = StatusField(pid, "Tgid:");
   if (leader != number) return number + " is a thread of process " + leader + ": give that number";
   if (state == "Z" || state == "X") {

@@ -43,6 +43,22 @@ Descriptor OpenHeld(const Descriptor& held) {
   return Descriptor(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
 }
 
+int AppendSparse(const Descriptor& to, const char* data, size_t size) {
+  if (std::all_of(data, data + size, [](char c) { return c == 0; }))
+    return lseek(to.get(), static_cast<off_t>(size), SEEK_CUR) < 0 ? errno : 0;
+  for (size_t done = 0; done < size;) {
+    const ssize_t written = write(to.get(), data + done, size - done);
+    if (written < 0 && errno != EINTR) return errno;
+    if (written > 0) done += static_cast<size_t>(written);
+  }
+  return 0;
+}
+
+int EndOfSparse(const Descriptor& to) {
+  const off_t end = lseek(to.get(), 0, SEEK_CUR);
+  return end < 0 || ftruncate(to.get(), end) != 0 ? errno : 0;
+}
+
 int CopyFile(const Descriptor& from, const std::string& to, uint64_t most_bytes) {
   const Descriptor out(open(to.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!out.ok()) return errno;
@@ -51,15 +67,14 @@ int CopyFile(const Descriptor& from, const std::string& to, uint64_t most_bytes)
     const ssize_t size = read(from.get(), buffer, sizeof(buffer));
     if (size < 0 && errno == EINTR) continue;
     if (size < 0) return errno;
-    if (size == 0) return 0;
+    if (size == 0) return EndOfSparse(out);
     const auto fits = static_cast<size_t>(std::min<uint64_t>(static_cast<uint64_t>(size), most_bytes - copied));
-    for (size_t done = 0; done < fits;) {
-      const ssize_t written = write(out.get(), buffer + done, fits - done);
-      if (written < 0 && errno != EINTR) return errno;
-      if (written > 0) done += static_cast<size_t>(written);
-    }
+    if (const int error = AppendSparse(out, buffer, fits); error != 0) return error;
     copied += fits;
-    if (fits < static_cast<size_t>(size)) return EFBIG;
+    if (fits < static_cast<size_t>(size)) {
+      const int error = EndOfSparse(out);
+      return error != 0 ? error : EFBIG;
+    }
   }
 }
 

@@ -33,6 +33,11 @@ class ContainerRoot {
 // Opens for reading what an O_PATH descriptor holds, if that is a regular file.
 Descriptor OpenHeld(const Descriptor& held);
 
+// Appends to a file at its offset; what is all zero stays a hole, so that a container's sparse file costs no room here.
+// EndOfSparse() gives the file its length when all is written. Both return 0 or an error number.
+int AppendSparse(const Descriptor& to, const char* data, size_t size);
+int EndOfSparse(const Descriptor& to);
+
 // Copies at most `most_bytes` of a regular file to a new file `to` (mode 0600, never through a link, never over another
 // file). Returns 0 or an error number; EFBIG: there was more.
 int CopyFile(const Descriptor& from, const std::string& to, uint64_t most_bytes);

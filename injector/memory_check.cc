@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "injector/process_memory.h"
 #include "libmemtrace/rt/cgroup.h"
 #include "libmemtrace/rt/os.h"
 
@@ -26,7 +27,7 @@ CheckResult CheckMemory(const CheckRequest& request) {
   const std::string process = "/proc/" + (request.pid.empty() ? "self" : request.pid);
   rt::FileIdentity identity;
   if (!rt::IdentifyPath((request.root + process + "/cgroup").c_str(), &identity)) {
-    return Unknown(request.pid.empty() ? "/proc is not mounted" : "there is no process " + request.pid);
+    return Unknown(request.pid.empty() ? "/proc is not mounted" : NoSuchProcess(request.pid));
   }
   rt::Cgroup cgroup;
   if (!rt::FindCgroup(process.c_str(), request.root.c_str(), &cgroup)) {

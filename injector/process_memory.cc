@@ -109,4 +109,9 @@ std::vector<pid_t> ThreadsOf(pid_t pid) {
   return threads;
 }
 
+std::string NoSuchProcess(const std::string& pid) {
+  return "there is no process " + pid +
+         "; `ps -e` lists those there are, `docker top NAME` those of a container as the host counts them";
+}
+
 }  // namespace memtrace::injector

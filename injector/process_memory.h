@@ -63,6 +63,9 @@ class ProcessMemory {
 std::string ReadProcFile(const std::string& path);
 // The first word behind `field` (with its colon) in /proc/PID/status; empty if there is none.
 std::string StatusField(pid_t pid, const std::string& field);
+
+// What a user who named a process that is not there reads.
+std::string NoSuchProcess(const std::string& pid);
 // Thread ids of a process; empty when it is gone.
 std::vector<pid_t> ThreadsOf(pid_t pid);
 

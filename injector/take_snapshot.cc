@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "injector/container_root.h"
+#include "injector/process_memory.h"
 #include "libmemtrace/core/snapshot_writer.h"
 #include "libmemtrace/format/recording.h"
 #include "libmemtrace/rt/cgroup.h"
@@ -126,7 +127,7 @@ SnapshotOutcome Failed(std::string message) { return {false, "", std::move(messa
 SnapshotOutcome TakeSnapshotOf(const SnapshotOrder& order) {
   const std::string proc = "/proc/" + order.pid;
   const pid_t pid = static_cast<pid_t>(strtol(order.pid.c_str(), nullptr, 10));
-  if (access(proc.c_str(), F_OK) != 0) return Failed("there is no process " + order.pid);
+  if (access(proc.c_str(), F_OK) != 0) return Failed(NoSuchProcess(order.pid));
   const auto mappings = SharedMappings(proc);
   const ContainerRoot root = ContainerRoot::OfProcess(pid);
   if (!mappings || !root.ok()) {

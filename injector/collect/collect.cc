@@ -32,6 +32,7 @@ namespace fs = std::filesystem;
 
 constexpr uint64_t kMostRecordingBytes = uint64_t{16} << 30;  // in all
 constexpr uint64_t kMostBinaryBytes = uint64_t{2} << 30;      // each
+constexpr uint64_t kAllBinaryBytes = uint64_t{16} << 30;      // read in all, whether kept or not
 constexpr uint64_t kMostDocumentBytes = 64 << 20;
 constexpr const char* kDefaultDirectory = "/tmp/memtrace";
 
@@ -246,11 +247,15 @@ class Collection {
     const std::string directory = Place("binaries/.build-id/") + build_id.substr(0, 2);
     const std::string to = directory + "/" + build_id.substr(2) + ending;
     mkdir(directory.c_str(), 0700);
-    if (source_->CopyFile(path, to, kMostBinaryBytes) != 0) {
+    const int error = source_->CopyFile(path, to, std::min(kMostBinaryBytes, binary_bytes_left_));
+    const Descriptor copied(open(to.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+    struct stat status {};
+    if (copied.ok() && fstat(copied.get(), &status) == 0)
+      binary_bytes_left_ -= std::min(binary_bytes_left_, static_cast<uint64_t>(status.st_size));
+    if (error != 0) {
       unlink(to.c_str());
       return false;
     }
-    const Descriptor copied(open(to.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
     *facts = ReadElfFacts(copied.get());
     if (facts->build_id == build_id) return true;
     unlink(to.c_str());
@@ -300,6 +305,7 @@ class Collection {
   std::string runtime_;    // the program that knows it; empty: none
   std::string inspect_;
   std::unique_ptr<Source> source_;
+  uint64_t binary_bytes_left_ = kAllBinaryBytes;
 };
 
 }  // namespace

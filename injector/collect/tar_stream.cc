@@ -135,11 +135,10 @@ class Tar {
     char buffer[65536];
     while (bytes > 0) {
       const size_t size = std::min<uint64_t>(bytes, sizeof(buffer));
-      if (child_.Read(buffer, size) != size || write(file.get(), buffer, size) != static_cast<ssize_t>(size))
-        return false;
+      if (child_.Read(buffer, size) != size || AppendSparse(file, buffer, size) != 0) return false;
       bytes -= size;
     }
-    return true;
+    return EndOfSparse(file) == 0;
   }
 
   static uint64_t Padding(uint64_t size) { return (kBlock - size % kBlock) % kBlock; }

@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "injector/launch.h"
+#include "injector/process_memory.h"
 
 namespace memtrace::injector {
 namespace {
@@ -80,8 +81,7 @@ Diagnosis ExamineProcess(const DoctorOrder& order) {
   char exe[4096];
   const ssize_t size = readlink((subject.proc + "/exe").c_str(), exe, sizeof(exe));
   if (size <= 0) {
-    diagnosis.verdict = errno == ENOENT && access(subject.proc.c_str(), F_OK) != 0
-                            ? "there is no process " + order.target
+    diagnosis.verdict = errno == ENOENT && access(subject.proc.c_str(), F_OK) != 0 ? NoSuchProcess(order.target)
                         : errno == ENOENT ? "process " + order.target + " is one of the kernel, or has ended"
                                           : "process " + order.target + " may not be looked at: " + strerror(errno) +
                                                 "; run as its user or as root (in a container: with CAP_SYS_PTRACE)";

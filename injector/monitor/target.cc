@@ -15,6 +15,8 @@
 #include <memory>
 #include <optional>
 
+#include "injector/process_memory.h"
+
 namespace memtrace::injector {
 namespace {
 
@@ -44,7 +46,7 @@ MonitorTarget Failed(MonitorTarget target, std::string message) {
 MonitorTarget OfProcess(MonitorTarget target) {
   const std::string proc = "/proc/" + (target.pid == 0 ? std::string("self") : std::to_string(target.pid));
   if (target.pid == 0) target.pid = getpid();
-  if (!Exists(proc)) return Failed(target, "there is no process " + std::to_string(target.pid));
+  if (!Exists(proc)) return Failed(target, NoSuchProcess(std::to_string(target.pid)));
   if (rt::FindCgroup(proc.c_str(), "", &target.cgroup)) return target;
   return Failed(target, target.cgroup.version == 0
                             ? "process " + std::to_string(target.pid) + " is in no memory cgroup"
@@ -126,7 +128,7 @@ MonitorTarget OfContainer(MonitorTarget target) {
   if (known && target.pid == 0) return Failed(target, "the container " + target.name + " is not running");
   if (target.pid == 0) {
     return Failed(target, "there is no process, cgroup or running container `" + target.name +
-                              "` (asked /proc, docker and podman)");
+                              "` (asked /proc, docker and podman): `docker ps -a` and `podman ps -a` list containers");
   }
   return OfProcess(target);
 }
@@ -181,7 +183,7 @@ MonitorTarget FindTarget(const std::string& name) {
   if (name.empty()) return OfProcess(target);
   if (IsNumber(name)) {
     target.pid = atoi(name.c_str());
-    if (target.pid == 0) return Failed(target, "there is no process 0");
+    if (target.pid == 0) return Failed(target, NoSuchProcess("0"));
     return OfProcess(target);
   }
   if (const std::string directory = CgroupDirectory(name); !directory.empty()) return OfDirectory(target, directory);

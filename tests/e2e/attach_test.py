@@ -317,7 +317,8 @@ class Refusals(Attaching):
         harness.wait_until(lambda: open(f"/proc/{zombie.pid}/stat").read().split()[2] == "Z")
         self.assertIn("has ended", self.refused("attach", zombie.pid))
         self.assertIn("thread of the kernel", self.refused("attach", 2))
-        for wrong in (["attach"], ["attach", "-3"], ["attach", "x"], ["attach", "--sample", "many", "1"], ["detach"]):
+        self.assertIn("`docker ps -a`", self.refused("attach", "nosuch-container"))
+        for wrong in (["attach"], ["attach", "-3"], ["attach", "--sample", "many", "1"], ["detach"]):
             self.assertEqual(self.memtrace(*wrong).returncode, 2, wrong)
 
     def test_a_thread_is_no_process(self):

@@ -170,6 +170,20 @@ class HostileContainer(Collecting):
             stop.set()
             thread.join()
 
+    def test_a_huge_sparse_file_takes_no_room(self):
+        process = self.enter()
+        with open(f"{self.inside}/huge.{process.pid}.20260101T000000Z.rec", "wb") as huge:
+            huge.truncate(1 << 30)
+        with open(f"{self.inside}/too_huge.{process.pid}.20260101T000000Z.rec", "wb") as huge:
+            huge.truncate(1 << 40)
+        directory, _ = self.collect(process.pid)
+        for folder, _, names in os.walk(directory):
+            for name in names:
+                status = os.stat(os.path.join(folder, name))
+                self.assertLess(status.st_blocks * 512, 64 << 20, name)
+                self.assertLess(status.st_size, 1 << 40, name)
+        self.assertEqual(os.stat(f"{directory}/recordings/huge.{process.pid}.20260101T000000Z.rec").st_size, 1 << 30)
+
     def test_names_are_shown_harmless(self):
         directory = "/tmp/\x1b[31mred\x07"
         process = self.enter(directory)

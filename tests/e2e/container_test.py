@@ -105,7 +105,7 @@ class Container(harness.Case):
 
     def attach_from_the_host(self, image, *options):
         process = self.start_container(image, options=options)
-        out = self.done("attach", "--sample", "1", self.pid)
+        out = self.done("attach", "--sample", "1", self.name)
         self.assertRegex(out, r"\Arecording to /tmp/memtrace/on_command\.1\.\S+\.rec\n")
         self.order(process, "keep 70 1000")
         path = self.done("snapshot", self.name, "-o", self.work).strip()

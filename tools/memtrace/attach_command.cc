@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "injector/attach.h"
+#include "injector/monitor/target.h"
 #include "tools/memtrace/commands.h"
 #include "tools/memtrace/library.h"
 #include "tools/memtrace/variables.h"
@@ -17,6 +18,24 @@ int Finish(const injector::AttachOutcome& outcome, const char* done) {
   if (!outcome.warning.empty()) Say(outcome.warning);
   printf("%s %s\n", done, outcome.message.c_str());
   return 0;
+}
+
+void AddTarget(CLI::App* app, std::string* target) {
+  app->add_option("PID", *target,
+                  "process id, as seen from here; or name or id of a docker or podman container: its first process")
+      ->required()
+      ->check([](const std::string& text) {
+        return text.empty() || text[0] == '-' || text == "0" ? "give a process or container" : "";
+      });
+}
+
+bool Find(const std::string& name, pid_t* pid) {
+  const injector::MonitorTarget target = injector::FindTarget(name);
+  *pid = target.pid;
+  // A process that is in no memory cgroup can be traced all the same; attaching says whether there is one.
+  if (target.pid > 0 && (target.message.empty() || target.kind == injector::TargetKind::kProcess)) return true;
+  Say(target.message.empty() ? name + " is a cgroup: name a process or a container" : target.message);
+  return false;
 }
 
 }  // namespace
@@ -39,15 +58,16 @@ void AddAttach(CLI::App* app, Action* action) {
                    "how long to wait for the process to allocate, which makes it safest (default 500)")
       ->check(CLI::Range(0, 600'000))
       ->option_text("MS");
-  attach->add_option("PID", order->pid, "process id, as seen from here")->required()->check(CLI::PositiveNumber);
-  attach->callback([order, variables, wait_ms, action] {
-    *action = [order, variables, wait_ms] {
+  auto target = std::make_shared<std::string>();
+  AddTarget(attach, target.get());
+  attach->callback([order, target, variables, wait_ms, action] {
+    *action = [order, target, variables, wait_ms] {
       order->wait = std::chrono::milliseconds(*wait_ms);
       order->settings = {{"MEMTRACE_QUIET", "1"}};
       if (variables->values.count("MEMTRACE_KEEP") == 0) order->settings.emplace_back("MEMTRACE_KEEP", kKeep);
       for (const auto& setting : variables->values) order->settings.push_back(setting);
       order->library = UsableLibrary(order->library);
-      if (order->library.empty()) return 1;
+      if (order->library.empty() || !Find(*target, &order->pid)) return 1;
       return Finish(injector::Attach(*order), "recording to");
     };
   });
@@ -58,9 +78,14 @@ void AddDetach(CLI::App* app, Action* action) {
   detach->footer(
       "The library stays in the process, unused. `memtrace attach` begins a new recording.\n"
       "Exit status: 0 it is not recorded any more, 1 it could not be done, 2 usage.");
-  auto pid = std::make_shared<int>(0);
-  detach->add_option("PID", *pid, "process id, as seen from here")->required()->check(CLI::PositiveNumber);
-  detach->callback([pid, action] { *action = [pid] { return Finish(injector::Detach(*pid), "recorded to"); }; });
+  auto target = std::make_shared<std::string>();
+  AddTarget(detach, target.get());
+  detach->callback([target, action] {
+    *action = [target] {
+      pid_t pid = 0;
+      return Find(*target, &pid) ? Finish(injector::Detach(pid), "recorded to") : 1;
+    };
+  });
 }
 
 }  // namespace memtrace::commands

@@ -1,4 +1,6 @@
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -46,7 +48,7 @@ template <typename Make>
 int FromFile(const Order& order, Make make) {
   const std::optional<std::string> manifest = ReadAll(order.file);
   if (!manifest) {
-    Say("cannot read " + order.file);
+    Say("cannot read " + order.file + ": " + strerror(errno));
     return 1;
   }
   return Print(order.file == "-" ? "standard input" : order.file, make(*manifest));

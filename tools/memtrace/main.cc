@@ -23,6 +23,12 @@ std::vector<std::string> SplitAtMark(int argc, char** argv, Tail* tail) {
   return head;
 }
 
+// As far as the command line was understood: "memtrace inject compose".
+std::string DeepestCommand(const CLI::App* app) {
+  const std::vector<const CLI::App*> next = app->get_subcommands([](const CLI::App* sub) { return sub->parsed(); });
+  return app->get_name() + (next.empty() ? "" : " " + DeepestCommand(next.front()));
+}
+
 int Main(int argc, char** argv) {
   CLI::App app("Helper of the memtrace memory profiler, for the container and the host.", "memtrace");
   app.set_version_flag("--version", "memtrace " MEMTRACE_VERSION);
@@ -49,7 +55,7 @@ int Main(int argc, char** argv) {
     return action();
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);
-    Say(std::string(error.what()) + "\nTry `memtrace --help` or `memtrace SUBCOMMAND --help`.");
+    Say(std::string(error.what()) + "\nTry `" + DeepestCommand(&app) + " --help`.");
     return kStatusUsage;
   }
 }

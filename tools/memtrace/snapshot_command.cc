@@ -1,6 +1,10 @@
+#include <unistd.h>
+
+#include <climits>
 #include <cstdio>
 #include <memory>
 
+#include "injector/container_root.h"
 #include "injector/monitor/target.h"
 #include "injector/take_snapshot.h"
 #include "tools/memtrace/commands.h"
@@ -24,7 +28,9 @@ int Snapshot(const std::string& name, injector::SnapshotOrder order) {
     Say(outcome.message);
     return 1;
   }
-  printf("%s\n", outcome.path.c_str());
+  // A container chose the name. Scripts want it as it is, a terminal must not obey it.
+  const std::string shown = isatty(STDOUT_FILENO) == 1 ? injector::Printable(outcome.path, PATH_MAX) : outcome.path;
+  printf("%s\n", shown.c_str());
   return 0;
 }
 

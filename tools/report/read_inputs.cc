@@ -85,7 +85,7 @@ class InputReader {
     }
     const bool has_evidence = ReadEvidenceBelow(path, 0);
     if (!recordings.ok() && !has_evidence) {
-      Fail({ErrorCode::kUnreadable, recordings.error().message + ", and no evidence", recordings.error().context});
+      Fail({ErrorCode::kUnreadable, recordings.error().message + ", and no evidence; `memtrace doctor PROGRAM` says whether it can be recorded", recordings.error().context});
     }
   }
 
