@@ -87,9 +87,25 @@ template <typename Call>
   return block;
 }
 
-MEMTRACE_EXPORT void* malloc(size_t size) {
+namespace {
+[[gnu::noinline]] void* MallocSlowly(size_t size) {
   if (!Ready()) return BootstrapAllocate(size);
   return Allocate(size, MEMTRACE_CALLER(), [=] { return g_real.malloc(size); });
+}
+}  // namespace
+
+// That the allocation will not be recorded is known before it is made (a countdown above zero also means that the real
+// function is known): nothing is left to do after the call, which becomes a jump. So must the other way, where the
+// caller is looked for: this file is always compiled with optimisation.
+MEMTRACE_EXPORT void* malloc(size_t size) {
+  core::ThreadState& thread = core::t_state;
+  const int64_t countdown = thread.countdown;
+  const auto charged = static_cast<int64_t>(size + (size == 0 ? 1 : 0));
+  if (__builtin_expect(charged > 0 && countdown > charged && !IsNested(), 1)) {
+    thread.countdown = countdown - charged;
+    return g_real.malloc(size);
+  }
+  return MallocSlowly(size);
 }
 
 namespace {

@@ -34,7 +34,12 @@ class RealCall {
 };
 
 // Whether this call was made by the real allocator, or by a signal handler that interrupted memtrace.
-inline bool IsNested() { return (core::t_state.in_real | core::t_state.in_memtrace) != 0; }
+inline bool IsNested() {
+  static_assert(offsetof(core::ThreadState, in_memtrace) == offsetof(core::ThreadState, in_real) + 1);
+  uint16_t both;  // one load and one comparison
+  __builtin_memcpy(&both, &core::t_state.in_real, sizeof(both));
+  return both != 0;
+}
 
 [[gnu::noinline]] inline void* NoteAllocationSlowly(void* block, size_t size, Caller caller) {
   core::Allocated(block, size, caller.registers());
