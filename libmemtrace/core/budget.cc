@@ -35,6 +35,12 @@ uint64_t ToNanoseconds(uint64_t ticks) {
   return ticks * scale >> 20;
 }
 
+}  // namespace
+
+uint64_t TicksOf(uint64_t ns) { return (ns << 20) / g_process.budget.ns_per_tick_q20.load(std::memory_order_relaxed); }
+
+namespace {
+
 // The longer ago the beginning, the better; a second is more than good enough.
 void Calibrate(uint64_t now_ticks) {
   Budget& b = g_process.budget;
@@ -58,8 +64,7 @@ void Look(uint64_t now_ticks) {
   const uint64_t until_empty_ns = balance_ns > 0 ? static_cast<uint64_t>(balance_ns) / 2 : 0;
   b.due_slow_ns.store(slow_ns + (until_empty_ns < kLeastStepNs ? kLeastStepNs : until_empty_ns),
                       std::memory_order_relaxed);
-  const uint64_t scale = b.ns_per_tick_q20.load(std::memory_order_relaxed);
-  b.due_ticks.store(now_ticks + (kLookNs << 20) / scale, std::memory_order_relaxed);
+  b.due_ticks.store(now_ticks + TicksOf(kLookNs), std::memory_order_relaxed);
   if ((advice.coarser_by > 1 && Coarsen(advice.coarser_by)) || (advice.finer_by > 1 && Refine(advice.finer_by))) {
     b.law.Changed();
   }
@@ -86,7 +91,7 @@ void EndStay(StayMeter* meter, uint64_t begin_ticks) {
   Budget& b = p.budget;
   const uint64_t now_ticks = rt::ReadTicks();
   const uint64_t ticks = static_cast<int64_t>(now_ticks - begin_ticks) > 0 ? now_ticks - begin_ticks : 0;
-  const uint64_t longest = (kLongestStayNs << 20) / b.ns_per_tick_q20.load(std::memory_order_relaxed);
+  const uint64_t longest = TicksOf(kLongestStayNs);
   meter->pending_ticks += (ticks < longest ? ticks : longest) * (meter->others + 1);
   meter->pending_stays += meter->others + 1;
   format::Header& h = p.recording.header();

@@ -37,6 +37,8 @@ struct Budget {
 // A new recording begins. Call before the process is switched on.
 void StartBudget();
 
+uint64_t TicksOf(uint64_t ns);
+
 // Brackets a stay in the slow path. Returns 0 where this stay is not measured.
 inline uint64_t BeginStay(StayMeter* meter) {
   if (__builtin_expect(meter->until != 0, 1)) {

@@ -20,6 +20,9 @@ using format::Weight;
 constexpr uint64_t kWorkStep = 16 * 1024;
 constexpr int64_t kLiveStep = 64 * 1024;
 constexpr int32_t kEntryStep = 64;
+// When the time line is looked at, beside every kWorkStep: so many recorded allocations less one, and large blocks.
+constexpr uint64_t kLookMask = 63;
+constexpr uint64_t kLargeBytes = 64 * 1024;
 // A countdown that is never reached, and that of a thread that looks whether recording goes on.
 constexpr int64_t kFar = int64_t{1} << 62;
 constexpr int64_t kIdleStep = 1 << 20;
@@ -28,14 +31,16 @@ uint64_t WorkNow(const format::ThreadBuffer& buffer) {
   return Load(g_process.recording.header().work_bytes) + buffer.pending_work_bytes;
 }
 
-void AddWork(format::ThreadBuffer* buffer, uint64_t bytes) {
+// Returns whether that was a step of the clock that others see.
+bool AddWork(format::ThreadBuffer* buffer, uint64_t bytes) {
   const uint64_t pending = buffer->pending_work_bytes + bytes;
   if (pending < kWorkStep) {
     Store(buffer->pending_work_bytes, pending);
-    return;
+    return false;
   }
   Store(buffer->pending_work_bytes, uint64_t{0});
   Atomic(g_process.recording.header().work_bytes).fetch_add(pending, std::memory_order_relaxed);
+  return true;
 }
 
 bool RaiseTo(uint64_t& word, uint64_t value) {
@@ -66,7 +71,7 @@ bool Flush(int64_t* pending, int64_t* pending_peak, uint64_t* sum, uint64_t* pea
 }
 
 // While there is only one thread the peak is followed to the byte; of several, each follows its own part of it.
-void AddLive(format::ThreadBuffer* buffer, Weight weight) {
+[[gnu::always_inline]] inline void AddLive(format::ThreadBuffer* buffer, Weight weight) {
   format::Header& h = g_process.recording.header();
   const int64_t pending = buffer->pending_live_bytes + static_cast<int64_t>(weight.bytes);
   const int64_t pending_count = buffer->pending_live_count_q16 + static_cast<int64_t>(weight.count_q16);
@@ -88,7 +93,7 @@ void AddLive(format::ThreadBuffer* buffer, Weight weight) {
     FlushLive(buffer);
 }
 
-void SubtractLive(format::ThreadBuffer* buffer, Weight weight) {
+[[gnu::always_inline]] inline void SubtractLive(format::ThreadBuffer* buffer, Weight weight) {
   const int64_t pending = buffer->pending_live_bytes - static_cast<int64_t>(weight.bytes);
   Store(buffer->pending_live_bytes, pending);
   Bump(buffer->pending_live_count_q16, -static_cast<int64_t>(weight.count_q16));
@@ -96,16 +101,19 @@ void SubtractLive(format::ThreadBuffer* buffer, Weight weight) {
     FlushLive(buffer);
 }
 
-void CountEntry(ThreadScratch* scratch, int32_t by) {
-  scratch->pending_entries += by;
-  if (scratch->pending_entries < kEntryStep && scratch->pending_entries > -kEntryStep) [[likely]]
-    return;
+[[gnu::noinline]] void FlushEntries(ThreadScratch* scratch) {
   const auto entries = static_cast<uint64_t>(int64_t{scratch->pending_entries});
   const uint64_t total = g_process.live_entries.fetch_add(entries, std::memory_order_relaxed) + entries;
   scratch->pending_entries = 0;
   if (static_cast<int64_t>(total) <= 0) return;
   g_process.live.GrowFor(total);
   CheckTableRoom(total);
+}
+
+[[gnu::always_inline]] inline void CountEntry(ThreadScratch* scratch, int32_t by) {
+  scratch->pending_entries += by;
+  if (static_cast<uint32_t>(scratch->pending_entries + kEntryStep) > 2 * kEntryStep) [[unlikely]]
+    FlushEntries(scratch);
 }
 
 // Sets up the calling thread for the present generation; `charged` bytes are already off its countdown.
@@ -373,7 +381,7 @@ void Allocated(void* block, size_t size, const unwind::Registers& caller) {
   format::ThreadBuffer* buffer = thread->buffer;
   const format::Header& h = p.recording.header();
   if (block == nullptr) thread->countdown += charged;
-  AddWork(buffer, static_cast<uint64_t>(thread->countdown_start - thread->countdown));
+  const bool step = AddWork(buffer, static_cast<uint64_t>(thread->countdown_start - thread->countdown));
   uint32_t rate = 0;
   const uint32_t current = Load(h.rate_index, std::memory_order_acquire);
   const bool record = block != nullptr && TakeSample(thread, &Scratch(buffer)->random, h, size, current, &rate);
@@ -388,7 +396,8 @@ void Allocated(void* block, size_t size, const unwind::Registers& caller) {
     thread->last_countdown = thread->countdown;
   }
   Bump(buffer->slow_path_calls, uint64_t{1});
-  CheckTimeline(*buffer, size);
+  if (step || (buffer->slow_path_calls & kLookMask) == 0 || size >= kLargeBytes) [[unlikely]]
+    CheckTimeline(*buffer);
 }
 
 void Freed(void* block) {

@@ -74,7 +74,8 @@ struct Process {
   }
 
   rt::Cgroup cgroup = {};
-  std::atomic<uint64_t> next_tick_ns{0};  // CLOCK_MONOTONIC
+  std::atomic<uint64_t> next_tick_ns{0};     // CLOCK_MONOTONIC
+  std::atomic<uint64_t> last_look_ticks{0};  // rt::ReadTicks() when that was last compared with the clock
   std::atomic<uint64_t> next_tick_live_bytes{0};
   TimelineSlots timeline;
   std::atomic<uint32_t> thresholds_taken{0};

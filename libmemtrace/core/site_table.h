@@ -22,6 +22,10 @@ class SiteIndex {
       if (entry.site == site || entry.site == 0) return entry.cell;
     }
   }
+  // The site that the thread counted an allocation for last, and its cell: mostly the next one's too.
+  uint32_t recent_site = 0;
+  format::SiteCell* recent_cell = nullptr;
+
   // Makes room for one more; *mapped_bytes is changed by the memory that this takes. False: there is none.
   bool Reserve(std::atomic<uint64_t>* mapped_bytes) { return used_ * 2 < mask_ || Grow(mapped_bytes); }
   void Add(uint32_t site, uint32_t cell);
@@ -55,16 +59,26 @@ class SiteTable {
   // `writer` is the index of the calling thread's buffer, `index` the thread's. Without room the counters go to the
   // unknown site.
   void CountAllocation(uint32_t writer, SiteIndex* index, uint32_t site, format::Weight weight, uint64_t work_bytes) {
-    Update(writer, index, site, [&](format::SiteCell* cell) {
+    const auto add = [&](format::SiteCell* cell) {
       Bump(cell->alloc_count_q16, weight.count_q16);
       Bump(cell->alloc_bytes, weight.bytes);
       AddColumn(cell, format::WorkColumn(work_bytes), weight.bytes);
-    });
+    };
+    if (__builtin_expect(site == index->recent_site, 1)) {
+      FixPeak(index->recent_cell);
+      return add(index->recent_cell);
+    }
+    const uint32_t known = index->Find(site);
+    if (__builtin_expect(known != 0, 1)) {
+      index->recent_site = site;
+      index->recent_cell = CellAt(known);
+    }
+    Update(writer, index, site, known, add);
   }
   // age_bytes: what the process has allocated since the block was.
   void CountFree(uint32_t writer, SiteIndex* index, uint32_t site, format::Weight weight, uint64_t age_bytes,
                  bool temporary) {
-    Update(writer, index, site, [&](format::SiteCell* cell) {
+    Update(writer, index, site, index->Find(site), [&](format::SiteCell* cell) {
       Bump(cell->free_count_q16, weight.count_q16);
       Bump(cell->free_bytes, weight.bytes);
       if (temporary) Bump(cell->temporary_count_q16, weight.count_q16);
@@ -90,9 +104,9 @@ class SiteTable {
     Store(cell->peak_bytes, cell->alloc_bytes - cell->free_bytes);
     Store(cell->peak_epoch, epoch);
   }
+  // `known`: what the index says.
   template <typename Change>
-  void Update(uint32_t writer, SiteIndex* index, uint32_t site, Change change) {
-    const uint32_t known = index->Find(site);
+  void Update(uint32_t writer, SiteIndex* index, uint32_t site, uint32_t known, Change change) {
     format::SiteCell* cell = __builtin_expect(known != 0, 1) ? CellAt(known) : Claim(writer, index, site);
     const bool shared = cell == nullptr;
     if (__builtin_expect(shared, 0) && (cell = LockLeftover()) == nullptr) return;

@@ -94,13 +94,13 @@ void StackTable::GrowIndex(Index* old) {
     if (Index* index = NewIndex(slots)) {
       for (uint32_t i = 0; i <= old->mask; ++i) {
         const Slot& known = old->slots()[i];
-        const uint32_t node = Load(known.node, std::memory_order_acquire);
-        if (node == 0 || node == kBusy) continue;
-        const Slot copy = {Load(known.pc_module), Load(known.parent), node};
-        Probes probes(copy.parent, copy.pc_module);
+        const uint64_t parent_node = Load(known.parent_node, std::memory_order_acquire);
+        if (parent_node == 0 || parent_node == kBusy) continue;
+        const Slot copy = {Load(known.pc_module), parent_node};
+        Probes probes(static_cast<uint32_t>(parent_node), copy.pc_module);
         for (uint32_t probe = 0; probe < kProbes; ++probe) {
           Slot& slot = index->slots()[probes[probe] & index->mask];
-          if (slot.node != 0) continue;
+          if (slot.parent_node != 0) continue;
           slot = copy;
           break;
         }
@@ -114,29 +114,14 @@ void StackTable::GrowIndex(Index* old) {
   grow_lock_.Release();
 }
 
-// The node in the slot if it is that of this frame, 0 if the slot is empty, else kBusy.
-[[gnu::always_inline]] inline uint32_t StackTable::Look(const Slot& slot, uint32_t parent, uint64_t pc_module,
-                                                        uint16_t flags) {
-  const uint32_t node = Load(slot.node, std::memory_order_acquire);
-  if (node == 0) return 0;
-  // An index that was replaced is emptied: somebody who still holds it may have filled the slot anew since we read
-  // its node.
-  const bool same = Load(slot.pc_module, std::memory_order_acquire) == pc_module &&
-                    Load(slot.parent, std::memory_order_acquire) == parent && node >> kNodeBits == flags &&
-                    node != kBusy && Load(slot.node) == node;
-  return same ? node & kNodeMask : kBusy;
-}
-
-uint32_t StackTable::Intern(uint32_t parent, uint64_t pc, uint16_t module, uint16_t flags) {
+uint32_t StackTable::InternElsewhere(Index* index, uint32_t parent, uint64_t pc_module, uint16_t flags) {
   static_assert((format::kNodeTruncated | format::kNodeInterrupted) < 4);
-  const uint64_t pc_module = (pc & 0xffffffffffff) | uint64_t{module} << 48;
-  Index* index = index_.load(std::memory_order_acquire);
   Probes probes(parent, pc_module);
   Slot* free_slot = nullptr;
   for (uint32_t probe = 0; probe < kProbes; ++probe) {
     Slot& slot = index->slots()[probes[probe] & index->mask];
     const uint32_t node = Look(slot, parent, pc_module, flags);
-    if (node != 0 && node != kBusy) return node;
+    if (node != 0 && node != kOther) return node;
     if (node != 0) continue;
     free_slot = &slot;
     break;
@@ -151,13 +136,12 @@ uint32_t StackTable::InternNew(Index* index, Slot* free_slot, uint32_t parent, u
     recording_->CountDrop(format::Drop::kNodeTableFull);
     return 0;
   }
-  uint32_t empty = 0;
+  uint64_t empty = 0;
   // Where a race was lost, or the neighbourhood is full, the frame is not found next time and gets another node.
   if (free_slot != nullptr &&
-      Atomic(free_slot->node).compare_exchange_strong(empty, kBusy, std::memory_order_relaxed)) {
+      Atomic(free_slot->parent_node).compare_exchange_strong(empty, kBusy, std::memory_order_relaxed)) {
     Store(free_slot->pc_module, pc_module);
-    Store(free_slot->parent, parent);
-    Store(free_slot->node, node | uint32_t{flags} << kNodeBits, std::memory_order_release);
+    Store(free_slot->parent_node, ParentNode(parent, node, flags), std::memory_order_release);
     if (used_.fetch_add(1, std::memory_order_relaxed) > index->mask / 8 * 5) GrowIndex(index);
   } else if (free_slot == nullptr) {
     GrowIndex(index);

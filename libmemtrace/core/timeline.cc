@@ -17,10 +17,8 @@ using format::TimelinePoint;
 constexpr uint64_t kTickNs = 250'000'000;
 // Near the limit, where a threshold may be next.
 constexpr uint64_t kNearTickNs = 25'000'000;
-// Slow paths between two looks at the clock; where samples are far apart each of them looks.
-constexpr uint64_t kLookMask = 63;
-constexpr uint64_t kFarApart = 4096;
-constexpr uint64_t kLargeBytes = 64 * 1024;
+// The clock is a system call: between two looks at it the processor's counter will do.
+constexpr uint64_t kLookNs = 1'000'000;
 constexpr uint64_t kTicksPerLimit = 64;
 // In per cent of the limit. Near the limit the kernel reclaims the recording's own pages in a circle instead of
 // killing: new blocks are then sampled coarsely unless the pages are locked.
@@ -131,17 +129,17 @@ void StorePoint(const rt::MemoryUse& use) {
 
 void RecordPoint() { StorePoint(ReadUse()); }
 
-void CheckTimeline(const format::ThreadBuffer& buffer, uint64_t allocated_bytes) {
+void CheckTimeline(const format::ThreadBuffer& buffer) {
   Process& p = g_process;
   const uint64_t live = LiveBytes() + static_cast<uint64_t>(buffer.pending_live_bytes);
   const bool grown = static_cast<int64_t>(live - p.next_tick_live_bytes.load(std::memory_order_relaxed)) >= 0;
-  const format::Header& h = p.recording.header();
-  const bool far_apart = h.rates[Load(h.rate_index)].bytes >= kFarApart;
-  if (!grown && !far_apart && (buffer.slow_path_calls & kLookMask) != 0 && allocated_bytes < kLargeBytes) return;
-  if (Load(h.wanted) == static_cast<uint32_t>(format::Wanted::kStop)) {
+  if (Load(p.recording.header().wanted) == static_cast<uint32_t>(format::Wanted::kStop)) {
     StopRecording();
     return;
   }
+  const uint64_t now_ticks = rt::ReadTicks();
+  if (!grown && now_ticks - p.last_look_ticks.load(std::memory_order_relaxed) < TicksOf(kLookNs)) return;
+  p.last_look_ticks.store(now_ticks, std::memory_order_relaxed);
   const uint64_t now = rt::NowNanoseconds(rt::Clock::kMonotonic);
   uint64_t due = p.next_tick_ns.load(std::memory_order_relaxed);
   if (now < due && !grown) return;

@@ -9,9 +9,10 @@
 
 namespace memtrace::core {
 
-// Cheap unless a point is due: a quarter of a second after the last one, or when the heap has grown by a 64th of the
-// memory limit. Then records a point, takes the threshold snapshots and watches the brink.
-void CheckTimeline(const format::ThreadBuffer& buffer, uint64_t allocated_bytes);
+// To be asked after every 64th recorded allocation of a thread, every large one, and 16 KiB of work. Cheap unless a
+// point is due: a quarter of a second after the last one, or when the heap has grown by a 64th of the memory limit.
+// Then records a point, takes the threshold snapshots and watches the brink.
+void CheckTimeline(const format::ThreadBuffer& buffer);
 
 // Records a point now; for the beginning, snapshots and the end.
 void RecordPoint();

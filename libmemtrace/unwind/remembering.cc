@@ -114,12 +114,14 @@ uint32_t Remember(RememberedStack* stack, uint32_t met, uint32_t fresh, bool sam
   uint32_t kept = met;
   uint64_t unverifiable = 0;
   uint32_t verifiable = met;
+  // Of a frame whose words are remembered: it was left by a simple step, to where the next one outwards begins.
+  uintptr_t cfa = met == 0 ? 0 : frame[-1].sp;
   for (const FreshFrame* found = stack->fresh() + fresh; found != stack->fresh();) {
     --found;
-    const uintptr_t cfa = (found->rule.kind() == StepKind::kSp ? found->sp : found->fp) + found->rule.cfa_bytes();
     const auto flags = static_cast<uint16_t>(found->flags);
     word[0] = {cfa - found->rule.ra_bytes(), found->ra};
     word[1] = {cfa - found->rule.fp_bytes(), found->saved_fp};
+    cfa = found->sp;
     word += (flags & kNoWords) != 0 ? 0 : found->rule.fp_unchanged() ? 1 : 2;
     // Frames that were walked anew may still be those of before, with other registers.
     same = same && frame < before && frame->pc == found->pc && frame->flags == flags;
