@@ -112,7 +112,7 @@ bool Flush(int64_t* pending, int64_t* pending_peak, uint64_t* sum, uint64_t* pea
 
 [[gnu::always_inline]] inline void CountEntry(ThreadScratch* scratch, int32_t by) {
   scratch->pending_entries += by;
-  if (static_cast<uint32_t>(scratch->pending_entries + kEntryStep) > 2 * kEntryStep) [[unlikely]]
+  if (static_cast<uint32_t>(scratch->pending_entries + kEntryStep - 1) > 2 * (kEntryStep - 1)) [[unlikely]]
     FlushEntries(scratch);
 }
 

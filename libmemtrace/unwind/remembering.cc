@@ -60,37 +60,39 @@ class Walk {
   // registers, nothing called. Returns true when a remembered frame is met, from which on all is as it was.
   bool StepSimply() {
     SimpleStep step(limits_, cursor_);
-    const RememberedFrame* frames = stack_.frames();
-    uint32_t candidate = candidate_;
+    const RememberedFrame* const outermost = stack_.frames();
+    const RememberedFrame* candidate = outermost + candidate_ - 1;
+    const auto sp_of = [outermost](const RememberedFrame* f) { return f < outermost ? UINTPTR_MAX : f->sp; };
+    uintptr_t candidate_sp = sp_of(candidate);
     FreshFrame* frame = fresh_ + count_;
     FreshFrame* const end = fresh_ + stack_.capacity;
     bool met = false;
     for (; frame != end; ++frame) {
       // Both the remembered frames and the walk go outwards, to higher stack pointers.
-      while (candidate > 0 && frames[candidate - 1].sp < step.sp) --candidate;
-      if (candidate > 0 && frames[candidate - 1].sp == step.sp && frames[candidate - 1].pc == step.pc &&
-          frames[candidate - 1].fp == step.fp) {
+      while (candidate_sp < step.sp) candidate_sp = sp_of(--candidate);
+      if (candidate_sp == step.sp && candidate >= outermost && candidate->pc == step.pc && candidate->fp == step.fp) {
         met = IsAsItWas(&candidate);
         if (met) break;
+        candidate_sp = sp_of(candidate);
       }
       if (!step.Read()) break;
       *frame = {step.pc, step.sp, step.fp, step.ra, step.saved_fp, step.rule, 0};
       step.GoToCaller();
     }
     count_ = static_cast<uint32_t>(frame - fresh_);
-    candidate_ = candidate;
+    candidate_ = static_cast<uint32_t>(candidate + 1 - outermost);
     step.Leave(&cursor_);
     return met;
   }
 
-  // The walk stands where the remembered frame *candidate - 1 was entered. Whether the words from there outwards are as
-  // they were; if not, *candidate is the innermost frame for which they are. They are looked at once in a walk.
-  bool IsAsItWas(uint32_t* candidate) {
-    const RememberedFrame* frames = stack_.frames();
-    const uint32_t words = frames[*candidate - 1].words;
+  // The walk stands where the remembered frame **candidate was entered. Whether the words from there outwards are as
+  // they were; if not, *candidate is the innermost frame for which they are, perhaps the one before the outermost. They
+  // are looked at once in a walk.
+  [[gnu::noinline]] bool IsAsItWas(const RememberedFrame** candidate) {
+    const uint32_t words = (*candidate)->words;
     if (words <= checked_words_) return true;
     checked_words_ = UnchangedWords(stack_.words(), words);
-    while (*candidate > 0 && frames[*candidate - 1].words > checked_words_) --*candidate;
+    while (*candidate >= stack_.frames() && (*candidate)->words > checked_words_) --*candidate;
     return words == checked_words_;
   }
 

@@ -32,8 +32,9 @@ struct SimpleStep {
       : pc(cursor.pc),
         sp(cursor.sp),
         fp(cursor.fp),
-        low(limits.low),
-        bytes(limits.high - limits.low < 8 ? 0 : limits.high - limits.low - 7) {}
+        slots_end(sp >= limits.low && sp < limits.high && limits.high >= sizeof(uintptr_t)
+                      ? limits.high - sizeof(uintptr_t) + 1
+                      : 0) {}
 
   // Reads what the frame at pc, sp and fp saved. False: the rule is not known or not simple, or the stack does not lie
   // within the limits.
@@ -44,7 +45,7 @@ struct SimpleStep {
     cfa = (rule.kind() == StepKind::kSp ? sp : fp) + rule.cfa_bytes();
     const uintptr_t ra_slot = cfa - rule.ra_bytes();
     const uintptr_t fp_slot = cfa - rule.fp_bytes();
-    if (cfa <= sp || ra_slot - low >= bytes || fp_slot - low >= bytes) [[unlikely]]
+    if (ra_slot < sp || ra_slot >= slots_end || fp_slot < sp || fp_slot >= slots_end) [[unlikely]]
       return false;
     if (!arch::kReturnAddressIsPushed && ra_slot == cfa) [[unlikely]]
       return false;
@@ -72,9 +73,8 @@ struct SimpleStep {
   uintptr_t cfa = 0;
   uintptr_t ra = 0;
   uintptr_t saved_fp = 0;
-  // Where words can be read: at `low` and the next `bytes` addresses.
-  uintptr_t low;
-  uintptr_t bytes;
+  // Words can be read that begin at sp or above, and below this.
+  uintptr_t slots_end;
 };
 
 // By any rule but kFull.
