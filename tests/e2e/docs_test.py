@@ -31,7 +31,7 @@ class FirstFiveMinutes(harness.Case):
             block = block.replace(written, here)
         folders = [os.path.dirname(harness.TOOL), os.path.dirname(harness.REPORT), os.environ["PATH"]]
         done = subprocess.run(["sh", "-e", "-c", block], env=dict(self.docker.environment(), PATH=":".join(folders)), cwd=self.work,
-                              capture_output=True, text=True, check=False, timeout=120)
+                              capture_output=True, text=True, check=False, timeout=harness.TIMEOUT_S)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("\n137\n", done.stdout)
         # What the cause is called is a matter of the analyser's own tests: within a second chance has a part in it.

@@ -25,11 +25,11 @@ class Pprof(harness.Case):
 
     def export(self, name, *arguments):
         path = os.path.join(self.root, name)
-        subprocess.run([harness.REPORT, f"--pprof={path}", *arguments], check=True, timeout=60)
+        subprocess.run([harness.REPORT, f"--pprof={path}", *arguments], check=True, timeout=harness.TIMEOUT_S)
         return path
 
     def top(self, *arguments):
-        done = subprocess.run([self.pprof, "-top", "-unit=B", "-symbolize=none", *arguments], capture_output=True, timeout=60, check=True)
+        done = subprocess.run([self.pprof, "-top", "-unit=B", "-symbolize=none", *arguments], capture_output=True, timeout=harness.TIMEOUT_S, check=True)
         return done.stdout.decode()
 
     def test_values_names_and_differences(self):
@@ -51,7 +51,7 @@ class Pprof(harness.Case):
         lines = [sorted(re.findall(r"(?m)^ *-?\d+B .*$", text)) for text in (ours, theirs)]
         self.assertGreater(len(lines[0]), 0)
         self.assertEqual(*lines)
-        raw = subprocess.run([self.pprof, "-raw", profile], capture_output=True, timeout=60, check=True).stdout.decode()
+        raw = subprocess.run([self.pprof, "-raw", profile], capture_output=True, timeout=harness.TIMEOUT_S, check=True).stdout.decode()
         build_id = next(frame["build_id"] for site in self.report(self.recording())["sites"] for frame in site["stack"] if frame["module"] == self.program)
         self.assertRegex(raw, rf"{re.escape(self.program)} {build_id} \[FN\]")
 

@@ -19,12 +19,12 @@ class Exports(harness.Case):
 
     def export(self, option, *arguments):
         done = subprocess.run([harness.REPORT, f"--{option}={self.exported}", *(arguments or [self.recordings])],
-                              capture_output=True, timeout=60, check=False)
+                              capture_output=True, timeout=harness.TIMEOUT_S, check=False)
         self.assertEqual((done.returncode, done.stderr), (0, b""))
         return self.exported
 
     def output_of(self, *command):
-        done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+        done = subprocess.run(command, capture_output=True, timeout=harness.TIMEOUT_S, check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
         return done.stdout.decode()
 
@@ -52,7 +52,7 @@ class Exports(harness.Case):
         env = {"LD_PRELOAD": library, "MALLOC_CONF": f"prof:true,prof_final:true,prof_accum:true,lg_prof_sample:0,prof_prefix:{self.work}/jeprof"}
         # Its own signal would end it.
         done = subprocess.run(["bash", "-c", f'trap "" USR2; exec {self.program} leak'], env={**os.environ, **env}, cwd=self.work,
-                              capture_output=True, timeout=60, check=False)
+                              capture_output=True, timeout=harness.TIMEOUT_S, check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
         heap, = [name for name in os.listdir(self.work) if name.endswith(".heap") and "leak" not in name][-1:]
         report = self.report(os.path.join(self.work, heap), symbols=True)
@@ -75,7 +75,7 @@ class Exports(harness.Case):
 
     def test_protoc_reads_the_profile(self):
         with gzip.open(self.export("pprof")) as file:
-            decoded = subprocess.run(["protoc", "--decode_raw"], input=file.read(), capture_output=True, timeout=60, check=True)
+            decoded = subprocess.run(["protoc", "--decode_raw"], input=file.read(), capture_output=True, timeout=harness.TIMEOUT_S, check=True)
         text = decoded.stdout.decode()
         strings = re.findall(r'(?m)^6: "(.*)"$', text)
         for name in ("inuse_space", "alloc_objects", "LoadTable", self.program):
@@ -83,16 +83,16 @@ class Exports(harness.Case):
 
     def test_several_at_once_and_a_full_disk(self):
         first, second = (os.path.join(self.root, name) for name in ("a.json", "b.html"))
-        done = subprocess.run([harness.REPORT, f"--json={first}", f"--html={second}", "--folded", self.recordings], capture_output=True, timeout=60, check=False)
+        done = subprocess.run([harness.REPORT, f"--json={first}", f"--html={second}", "--folded", self.recordings], capture_output=True, timeout=harness.TIMEOUT_S, check=False)
         self.assertEqual((done.returncode, done.stderr), (0, b""))
         self.assertIn(b"LoadTable 1048576\n", done.stdout)
         self.assertTrue(os.path.getsize(first) and os.path.getsize(second))
         for option in ("json", "html", "folded", "pprof", "speedscope", "jeprof", "text"):
             for target in ("/dev/full", "/nonexistent/file"):
-                done = subprocess.run([harness.REPORT, f"--{option}={target}", self.recordings], capture_output=True, timeout=60, check=False)
+                done = subprocess.run([harness.REPORT, f"--{option}={target}", self.recordings], capture_output=True, timeout=harness.TIMEOUT_S, check=False)
                 self.assertEqual(done.returncode, 1, (option, target))
                 self.assertRegex(done.stderr.decode(), f"cannot write {target}: .*(No space|No such)")
-        done = subprocess.run([harness.REPORT, "--json", "--html", self.recordings], capture_output=True, timeout=60, check=False)
+        done = subprocess.run([harness.REPORT, "--json", "--html", self.recordings], capture_output=True, timeout=harness.TIMEOUT_S, check=False)
         self.assertEqual((done.returncode, done.stdout), (2, b""))
         self.assertIn(b"--json and --html both go to standard output", done.stderr)
 

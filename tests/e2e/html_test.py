@@ -30,7 +30,7 @@ class Page(harness.Case):
 
     def write_page(self, *arguments, status=0):
         path = os.path.join(self.root, "page.html")
-        done = subprocess.run([harness.REPORT, f"--html={path}", *arguments], capture_output=True, timeout=60, check=False)
+        done = subprocess.run([harness.REPORT, f"--html={path}", *arguments], capture_output=True, timeout=harness.TIMEOUT_S, check=False)
         self.assertEqual(done.returncode, status, done.stderr)
         self.assertLessEqual(os.path.getsize(path), LARGEST_PAGE)
         return path
