@@ -33,7 +33,13 @@ TEST(UnwindElf, LaysOutThisProgram) {
   ElfHeaders headers;
   ElfImage image;
   ASSERT_TRUE(ReadElfHeaders(OwnHeaders(), &headers));
-  ASSERT_TRUE(LayOutElf(headers, OwnHeaders().begin, 0, false, &image));
+  // Linkers for arm64 put the headers into the segment with the code.
+  bool executable = false;
+  for (int i = 0; i < headers.count; ++i) {
+    const Elf64_Phdr& segment = headers.segments[i];
+    if (segment.p_type == PT_LOAD && segment.p_offset == 0) executable = (segment.p_flags & PF_X) != 0;
+  }
+  ASSERT_TRUE(LayOutElf(headers, OwnHeaders().begin, 0, executable, &image));
   EXPECT_TRUE(image.code.Contains(reinterpret_cast<uintptr_t>(&OwnHeaders)));
   EXPECT_TRUE(image.whole.Contains(reinterpret_cast<uintptr_t>(&__ehdr_start)));
   EXPECT_TRUE(image.whole.Contains(image.unwind_header));
