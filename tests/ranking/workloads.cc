@@ -1,8 +1,9 @@
 // Programs with a known truth. `workloads --list` prints a line for each: its name, what it is, and the functions whose
 // memory grows without bound (those that may be called "still filling" have a ~ before them), the largest first.
-// `workloads NAME [SEED [MOMENT]]` runs one, or its first part
-// (0 to 1), sends itself SIGUSR2 for a snapshot, and ends without freeing anything.
+// `workloads NAME [SEED [MOMENT [MICROSECONDS]]]` runs one, or its first part
+// (0 to 1), computes that long at each request, sends itself SIGUSR2 for a snapshot, and ends without freeing anything.
 #include <signal.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -127,8 +128,20 @@ const std::vector<Workload>& Workloads() {
   return kWorkloads;
 }
 
+// What a request computes beside allocating.
+void Compute(uint64_t microseconds) {
+  if (microseconds == 0) return;
+  timespec begin{};
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &begin);
+  do {
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  } while (static_cast<uint64_t>((now.tv_sec - begin.tv_sec) * 1'000'000 + (now.tv_nsec - begin.tv_nsec) / 1000) <
+           microseconds);
+}
+
 // `moment`: which part of the requests comes before the snapshot.
-void Run(const Workload& workload, uint64_t seed, double moment) {
+void Run(const Workload& workload, uint64_t seed, double moment, uint64_t computing_us) {
   Random random(seed);
   Components components;
   for (const Maker make : workload.makers) components.push_back(make());
@@ -136,6 +149,7 @@ void Run(const Workload& workload, uint64_t seed, double moment) {
   for (uint64_t number = 0; number < end; ++number) {
     const Request request{number, workload.requests, &random};
     for (const auto& component : components) component->Serve(request);
+    Compute(computing_us);
   }
   kill(getpid(), SIGUSR2);
   _exit(0);
@@ -149,9 +163,10 @@ int Main(std::span<char*> arguments) {
   for (const Workload& workload : Workloads()) {
     if (arguments.size() < 2 || strcmp(arguments[1], workload.name) != 0) continue;
     Run(workload, arguments.size() > 2 ? strtoull(arguments[2], nullptr, 10) : 1,
-        arguments.size() > 3 ? strtod(arguments[3], nullptr) : 1);
+        arguments.size() > 3 ? strtod(arguments[3], nullptr) : 1,
+        arguments.size() > 4 ? strtoull(arguments[4], nullptr, 10) : 0);
   }
-  fprintf(stderr, "usage: workloads --list | NAME [SEED [MOMENT]]\n");
+  fprintf(stderr, "usage: workloads --list | NAME [SEED [MOMENT [MICROSECONDS]]]\n");
   return 2;
 }
 

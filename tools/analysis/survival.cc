@@ -25,6 +25,8 @@ constexpr double kStopped = 0.25;
 constexpr double kNormal98 = 2.0;  // one-sided
 // A site of which less than this part of what lives now grows has a steady turnover.
 constexpr double kGrowingPart = 0.2;
+// The clock's octaves say nothing about a life of less work than this.
+constexpr double kSmallestWork = 512 * 1024;
 
 double Sum(const std::array<double, kOctaves>& bytes) { return std::accumulate(bytes.begin(), bytes.end(), 0.0); }
 
@@ -141,7 +143,7 @@ bool IsOneBuffer(const SiteHistory& history, const Survival& survival, double li
 Behaviour Classify(const SiteHistory& history, const Survivors& survivors, const Survival& survival, double live,
                    double now) {
   if (survival.one_buffer) return Behaviour::kGrowing;
-  if (live < 4 * history.bytes_per_sample) return Behaviour::kUnknown;
+  if (now < kSmallestWork || live < 4 * history.bytes_per_sample) return Behaviour::kUnknown;
   if (survival.score < kGrowingPart * live) {
     double old = 0;
     for (int i = 0; i < kOctaves; ++i) {

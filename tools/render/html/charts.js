@@ -163,7 +163,7 @@ function timelineChart() {
   const limit = data.cgroup.limit_bytes;
   const kills = killMarks();
   if (kills.length === 0 && data.recording.state === "killed") kills.push({t: line.end, label: "killed"});
-  const snapshots = line.marks.map((mark) => ({...mark, label: mark.percent ? `${mark.percent} %` : mark.trigger}));
+  const snapshots = line.marks.map((mark) => ({...mark, label: mark.percent ? `${mark.percent} %` : mark.trigger === "none" ? "snapshot" : mark.trigger}));
   const to = Math.max(line.end, ...line.t, ...kills.map((kill) => kill.t), 1e-3);
   const highest = Math.max(1, ...line.usage.filter((v) => v !== null), ...line.live.filter((v) => v !== null));
   // A limit far above everything would press the curves to the ground: then it is named, not drawn.
@@ -180,7 +180,7 @@ function timelineChart() {
     }
     const {ticks, step} = timeTicks(0, to, Math.max(3, width / 130));
     for (const tick of ticks) {
-      canvas.append(svg("text", {class: "axis", x: x(tick), y: box.bottom + 18, "text-anchor": tick === 0 ? "start" : "middle"}, tickTime(tick, step)));
+      canvas.append(svg("text", {class: "axis", x: x(tick), y: box.bottom + 18, "text-anchor": tick === 0 ? "start" : x(tick) > width - 40 ? "end" : "middle"}, tickTime(tick, step)));
     }
     canvas.append(svg("path", {class: "usage-area", d: linePath(usage, x, y, box.bottom)}),
       svg("path", {class: "usage-line", d: linePath(usage, x, y)}),

@@ -122,6 +122,22 @@ TEST_F(ReportTest, NoLeakIsSaid) {
   EXPECT_THAT(report.verdict.summary, HasSubstr("No leak suspect"));
 }
 
+TEST_F(ReportTest, AFewSamplesCannotTell) {
+  for (const uint64_t size : {1000, 100'000}) {  // sampled, and recorded for certain
+    RecordingBuilder builder;
+    builder.AddModule("/bin/service");
+    builder.header().rates[0].bytes = 65536;
+    const uint32_t table = builder.AddStack({0x1000});
+    for (uint64_t i = 0; i < 20; ++i) builder.Allocate(0x100000 + i * 0x100000, size, table);
+    builder.AllocateAndFree(4'000'000, 1000, builder.AddStack({0x2000}), 4'000'000);
+    const Report report = Build(builder);
+    EXPECT_THAT(report.suspects, IsEmpty());
+    EXPECT_EQ(report.verdict.cause, size == 1000 ? "unknown" : "none") << report.verdict.summary;
+    EXPECT_THAT(report.verdict.summary,
+                HasSubstr(size == 1000 ? "20 blocks stand for most of the" : "No leak suspect"));
+  }
+}
+
 TEST_F(ReportTest, NothingRecordedIsUnknown) { EXPECT_EQ(Build(RecordingBuilder()).verdict.cause, "unknown"); }
 
 TEST_F(ReportTest, AnExecutableWithItsOwnMallocIsUnknown) {
