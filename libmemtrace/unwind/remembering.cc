@@ -40,7 +40,10 @@ class Walk {
       if (count_ == stack_.capacity) return Outcome::kTooDeep;
       const CompactRule rule = RuleFor(cursor_.LookupPc());
       if (rule.kind() == StepKind::kFull) return Outcome::kOther;
-      if (rule.kind() == StepKind::kNone && count_ > 0) return Outcome::kLost;
+      if (rule.kind() == StepKind::kNone && count_ > 0) {
+        fresh_[count_ - 1].flags |= kUnverifiable;  // what lies there may be found out next time
+        return Outcome::kLost;
+      }
       FreshFrame* frame = &fresh_[count_++];
       *frame = {cursor_.pc, cursor_.sp, cursor_.fp, 0, 0, rule, kNoWords};
       if (cursor_.is_exact) frame->flags |= format::kNodeInterrupted | RememberedStack::kExactPc | kUnverifiable;
@@ -116,7 +119,7 @@ uint32_t Remember(RememberedStack* stack, uint32_t met, uint32_t fresh, bool sam
   uint32_t kept = met;
   uint64_t unverifiable = 0;
   uint32_t verifiable = met;
-  // Of a frame whose words are remembered: it was left by a simple step, to where the next one outwards begins.
+  // Of a frame whose words are checked: it was left by a simple step, to where the next one outwards begins.
   uintptr_t cfa = met == 0 ? 0 : frame[-1].sp;
   for (const FreshFrame* found = stack->fresh() + fresh; found != stack->fresh();) {
     --found;

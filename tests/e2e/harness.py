@@ -80,7 +80,7 @@ class Case(unittest.TestCase):
             env.update(variables)
         else:
             env.update({k: v for k, v in variables.items() if not k.startswith("MEMTRACE_")})
-            others = [path for path in env.get("LD_PRELOAD", "").split(":") if path not in ("", LIBRARY)]
+            others = [path for path in env.get("LD_PRELOAD", "").split(":") if os.path.basename(path) not in ("", os.path.basename(LIBRARY))]
             env["LD_PRELOAD"] = ":".join(others) or None
         return {k: v for k, v in env.items() if v is not None}
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "libmemtrace/rt/random.h"
+#include "libmemtrace/unwind/rules.h"
 
 namespace memtrace::unwind {
 namespace {
@@ -105,6 +106,24 @@ class RememberingTest : public testing::Test {
   uint64_t kept_ = 0;
   uint64_t frames_ = 0;
 };
+
+// A return address that is no code ends the walk behind a frame that was left by a simple step.
+TEST_F(RememberingTest, AStackThatEndsInNoCodeIsWalkedAnew) {
+  constexpr uintptr_t kPc = 0x7000789;
+  uintptr_t words[16] = {};
+  words[5] = 0x1230;
+  RuleCache::Insert(kPc, CompactRule(StepKind::kSp, 4));
+  const Registers start{kPc, reinterpret_cast<uintptr_t>(&words[2]), 0};
+  const StackLimits limits{reinterpret_cast<uintptr_t>(&words[0]), reinterpret_cast<uintptr_t>(&words[16])};
+  for (int round = 0; round < 3; ++round) {
+    EXPECT_FALSE(IsUnmoved(start, limits, &stack())) << round;
+    uint32_t kept = 0;
+    ASSERT_TRUE(UnwindRemembering(start, limits, &stack(), &kept));
+    EXPECT_EQ(stack().count, 1u);
+    EXPECT_TRUE(stack().truncated);
+    EXPECT_EQ(kept, round == 0 ? 0u : 1u) << "the same place in the code";
+  }
+}
 
 TEST_F(RememberingTest, RandomCallsGiveTheStacksOfFullWalks) {
   while (walks_ < 50'000 && !HasFatalFailure()) Next(10);
