@@ -58,22 +58,13 @@ class SiteTable {
 
   // `writer` is the index of the calling thread's buffer, `index` the thread's. Without room the counters go to the
   // unknown site.
-  void CountAllocation(uint32_t writer, SiteIndex* index, uint32_t site, format::Weight weight, uint64_t work_bytes) {
-    const auto add = [&](format::SiteCell* cell) {
-      Bump(cell->alloc_count_q16, weight.count_q16);
-      Bump(cell->alloc_bytes, weight.bytes);
-      AddColumn(cell, format::WorkColumn(work_bytes), weight.bytes);
-    };
-    if (__builtin_expect(site == index->recent_site, 1)) {
-      FixPeak(index->recent_cell);
-      return add(index->recent_cell);
+  [[gnu::always_inline]] void CountAllocation(uint32_t writer, SiteIndex* index, uint32_t site, format::Weight weight,
+                                              uint64_t work_bytes) {
+    if (__builtin_expect(site != index->recent_site, 0)) {
+      return CountAllocationElsewhere(writer, index, site, weight, work_bytes);
     }
-    const uint32_t known = index->Find(site);
-    if (__builtin_expect(known != 0, 1)) {
-      index->recent_site = site;
-      index->recent_cell = CellAt(known);
-    }
-    Update(writer, index, site, known, add);
+    FixPeak(index->recent_cell);
+    AddAllocation(index->recent_cell, weight, work_bytes);
   }
   // age_bytes: what the process has allocated since the block was.
   void CountFree(uint32_t writer, SiteIndex* index, uint32_t site, format::Weight weight, uint64_t age_bytes,
@@ -103,6 +94,20 @@ class SiteTable {
     if (cell->peak_epoch == epoch) return;
     Store(cell->peak_bytes, cell->alloc_bytes - cell->free_bytes);
     Store(cell->peak_epoch, epoch);
+  }
+  void AddAllocation(format::SiteCell* cell, format::Weight weight, uint64_t work_bytes) {
+    Bump(cell->alloc_count_q16, weight.count_q16);
+    Bump(cell->alloc_bytes, weight.bytes);
+    AddColumn(cell, format::WorkColumn(work_bytes), weight.bytes);
+  }
+  [[gnu::noinline]] void CountAllocationElsewhere(uint32_t writer, SiteIndex* index, uint32_t site,
+                                                  format::Weight weight, uint64_t work_bytes) {
+    const uint32_t known = index->Find(site);
+    if (__builtin_expect(known != 0, 1)) {
+      index->recent_site = site;
+      index->recent_cell = CellAt(known);
+    }
+    Update(writer, index, site, known, [&](format::SiteCell* cell) { AddAllocation(cell, weight, work_bytes); });
   }
   // `known`: what the index says.
   template <typename Change>
