@@ -216,6 +216,12 @@ std::optional<Finding> UntrackedAnon(const Case& facts) {
       "allocator that memtrace does not see.",
       FormatBytes(outside->bytes), FormatShare(outside->share));
   finding.evidence = {outside->evidence};
+  constexpr uint64_t kKernelStack = 16 << 10;  // x86-64 and arm64
+  const uint64_t threads = facts.parts.kernel_stack.value_or(0) / kKernelStack;
+  if (threads >= 16) {
+    finding.evidence.push_back(fmt::format("{}: kernel stacks of about {} threads; were it their stacks, each had {}",
+                                           facts.parts.where, threads, FormatBytes(outside->bytes / threads)));
+  }
   finding.advice = {"pmap -X PID shows the mappings; strace -e mmap -k who makes them."};
   return finding;
 }

@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <set>
 
 #include "tools/common/numbers.h"
 #include "tools/common/quantity.h"
+#include "tools/evidence/text.h"
 
 namespace memtrace::tools {
 namespace {
@@ -108,6 +110,11 @@ class Finder {
   void Say(Place place, fmt::format_string<Values...> format, Values&&... values) {
     incident_.signs.push_back(evidence_.Where(place) + ": " + fmt::format(format, std::forward<Values>(values)...));
   }
+  // What logs repeat.
+  void SayOnce(Place place, std::string text) {
+    if (!repeated_.insert(text).second) return;
+    incident_.signs.push_back(evidence_.Where(place) + ": " + std::move(text));
+  }
   void Prove(Proof proof) { incident_.proof = std::max(incident_.proof, proof); }
   bool ConcernsUs(std::string_view id) const { return id_.empty() || id.empty() || SameId(id, id_); }
 
@@ -179,6 +186,7 @@ class Finder {
     for (const Notice& notice : evidence_.notices) {
       if (notice.kind == NoticeKind::kUserSpaceKiller || notice.kind == NoticeKind::kEviction)
         incident_.notice = &notice;
+      if (notice.kind == NoticeKind::kEvictionReason) incident_.evicted_for = notice.subject;
     }
   }
 
@@ -202,13 +210,15 @@ class Finder {
     for (const Notice& notice : evidence_.notices) {
       if (notice.kind == NoticeKind::kUnitOom) {
         Prove(Proof::kCounter);
-        Say(notice.place, "systemd saw an OOM kill in {}", notice.subject);
+        SayOnce(notice.place,
+                "systemd saw an OOM kill in " + (notice.subject.empty() ? std::string("the unit") : notice.subject));
       }
       if (notice.kind == NoticeKind::kUserSpaceKiller)
-        Say(notice.place, "a killer in user space, not the kernel, acted on {}", notice.subject);
-      if (notice.kind == NoticeKind::kEviction) Say(notice.place, "the kubelet evicted {}", notice.subject);
+        SayOnce(notice.place, "a killer in user space, not the kernel, acted on " + notice.subject);
+      if (notice.kind == NoticeKind::kEviction) SayOnce(notice.place, "the kubelet evicted " + notice.subject);
+      if (notice.kind == NoticeKind::kEvictionReason) SayOnce(notice.place, "the node was short of " + notice.subject);
       if (notice.kind == NoticeKind::kForkRejected)
-        Say(notice.place, "a fork was refused: the limit of processes was reached");
+        SayOnce(notice.place, "a fork was refused: the limit of processes was reached");
     }
   }
 
@@ -243,6 +253,7 @@ class Finder {
       } else if (event.action == "Evicted") {
         Say(event.place, "Kubernetes evicted the pod: {}", event.message);
         incident_.stopped = &event;
+        if (const auto resource = Between(event.message, "low on resource: ", ".")) incident_.evicted_for = *resource;
       } else if (event.action == "kill" && event.signal.value_or(0) != 0) {
         Say(event.place, "somebody sent signal {} through the runtime", *event.signal);
         if (*event.signal == 9 || *event.signal == 15) incident_.stopped = &event;
@@ -294,6 +305,7 @@ class Finder {
   const ProcessIdentity& process_;
   Incident incident_;
   std::string id_;
+  std::set<std::string> repeated_;
 };
 
 }  // namespace

@@ -32,6 +32,7 @@ struct Incident {
   const CgroupFiles* cgroup = nullptr;
   const DeclaredLimits* declared = nullptr;
   const Notice* notice = nullptr;         // a killer other than the kernel
+  std::string evicted_for;                // the resource that the node was short of, empty if nobody says it
   const RuntimeEvent* stopped = nullptr;  // somebody asked the runtime to kill or stop it
   Proof proof = Proof::kNone;
   LimitOwner owner = LimitOwner::kUnknown;

@@ -73,36 +73,49 @@ std::optional<Finding> AncestorLimit(const Case& facts) {
   return finding;
 }
 
+Finding Eviction(const std::string& resource) {
+  Finding finding;
+  finding.confidence = Confidence::kConfirmed;
+  const bool memory = resource.empty() || resource == "memory";
+  finding.sentence = fmt::format(
+      "The kubelet evicted the pod{}; the kernel killed nothing.",
+      resource.empty() ? std::string()
+                       : fmt::format(" because its node was short of {}{}", resource, memory ? "" : ", not of memory"));
+  if (memory) {
+    finding.advice = {
+        "Compare the node's memory with the sum of requests; set the pod's memory request near its real use.",
+        "What it held then, its limit did not bound: kubectl top pod, and memtrace monitor while it runs."};
+  } else {
+    finding.advice = {"Its memory limit does not matter here: kubectl describe node shows what the node is short of."};
+  }
+  return finding;
+}
+
 // Killed or stopped, but not by the kernel for memory.
 std::optional<Finding> NotOom(const Case& facts) {
   const Incident& incident = facts.incident;
   if (incident.proof >= Proof::kStateFlag) return std::nullopt;
+  const bool by_notice = incident.notice != nullptr && incident.notice->kind == NoticeKind::kEviction;
+  const bool by_event = incident.stopped != nullptr && incident.stopped->action == "Evicted";
   Finding finding;
-  finding.strength = 95;
-  if (incident.notice != nullptr) {
-    const bool evicted = incident.notice->kind == NoticeKind::kEviction;
+  if (by_notice || by_event) {
+    finding = Eviction(incident.evicted_for);
+  } else if (incident.notice != nullptr) {
     finding.confidence = Confidence::kConfirmed;
-    finding.sentence =
-        evicted ? "The kubelet evicted the pod because its node was short of memory; the kernel killed nothing."
-                : "A killer in user space acted before the kernel had to; the kernel killed nothing.";
+    finding.sentence = "A killer in user space acted before the kernel had to; the kernel killed nothing.";
     finding.advice = {
-        evicted
-            ? "Compare the node's memory with the sum of requests; set the pod's request near its real use."
-            : "Its configuration (systemd-oomd, earlyoom) says when it acts; the container's limit does not matter."};
-    return finding;
+        "Its configuration (systemd-oomd, earlyoom) says when it acts; the container's limit does not matter."};
+  } else if (incident.stopped != nullptr) {
+    finding.confidence = Confidence::kLikely;
+    finding.sentence = fmt::format(
+        "Somebody sent signal {} through the container runtime, and nothing speaks for an OOM kill: docker stop, "
+        "docker "
+        "kill or a deployment.",
+        incident.stopped->signal.value_or(9));
+    finding.advice = {"Look for who stopped it: docker events, the audit log."};
   }
-  if (incident.stopped != nullptr) {
-    const bool evicted = incident.stopped->action == "Evicted";
-    finding.confidence = evicted ? Confidence::kConfirmed : Confidence::kLikely;
-    finding.sentence = evicted ? "Kubernetes evicted the pod; the kernel killed nothing."
-                               : fmt::format(
-                                     "Somebody sent signal {} through the container runtime, and nothing speaks for an "
-                                     "OOM kill: docker stop, docker kill or a deployment.",
-                                     incident.stopped->signal.value_or(9));
-    finding.advice = {evicted ? "Set the pod's memory request near its real use."
-                              : "Look for who stopped it: docker events, the audit log."};
-    return finding;
-  }
+  finding.strength = 95;
+  if (!finding.sentence.empty()) return finding;
   const ContainerState* state = incident.state;
   if (state == nullptr || !state->exit_code || *state->exit_code == 137 || state->running.value_or(false))
     return std::nullopt;

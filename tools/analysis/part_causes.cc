@@ -135,11 +135,57 @@ Finding ManyFinding(const Case& facts, std::string sentence, std::string evidenc
   return finding;
 }
 
+constexpr uint64_t kMany = 25;
+constexpr double kSmall = 0.25;  // of the limit: what the largest of many may hold
+
+// One small process after the other dies for the same limit, and it does not help: somebody goes on starting them. The
+// kernel's tables show only who is left at one of these moments, and it stops writing them when kills come too fast.
+std::optional<Finding> KillStorm(const Case& facts) {
+  const OomKill* ours = facts.incident.kill;
+  if (ours == nullptr || ours->oom_memcg.empty() || !facts.limit()) return std::nullopt;
+  uint64_t count = 0;
+  uint64_t largest_kb = 0;
+  std::optional<double> first_s, last_s;
+  for (const OomKill& kill : facts.evidence()->kills) {
+    const bool same = kill.oom_memcg == ours->oom_memcg || (kill.oom_memcg.empty() && kill.scope == ours->scope);
+    if (!same || kill.comm != ours->comm || !kill.anon_rss_kb) continue;
+    ++count;
+    largest_kb = std::max(largest_kb, SaturatingAdd(*kill.anon_rss_kb, kill.shmem_rss_kb.value_or(0)));
+    if (!kill.time.uptime_s) continue;
+    first_s = std::min(first_s.value_or(*kill.time.uptime_s), *kill.time.uptime_s);
+    last_s = std::max(last_s.value_or(*kill.time.uptime_s), *kill.time.uptime_s);
+  }
+  if (count < kMany || static_cast<double>(largest_kb) * 1024 >= kSmall * static_cast<double>(*facts.limit()))
+    return std::nullopt;
+  const std::string time = first_s && *last_s > *first_s ? " within " + FormatSeconds(*last_s - *first_s) : "";
+  return ManyFinding(
+      facts,
+      fmt::format("{} processes named {} were killed for it{}, the largest of them with only {}, and that "
+                  "was not enough: more are started than the limit has room for.",
+                  count, ours->comm, time, FormatBytes(largest_kb * 1024)),
+      fmt::format("{}: one of {} kills of {} for the same limit", facts.evidence()->Where(ours->place), count,
+                  ours->comm));
+}
+
+// What each thread costs inside the kernel; page tables alone may be those of one large mapping.
+std::optional<Finding> KernelCostOfThreads(const Case& facts) {
+  constexpr uint64_t kKernelStack = 16 << 10;  // x86-64 and arm64
+  const Composition& parts = facts.parts;
+  const uint64_t stacks = parts.kernel_stack.value_or(0);
+  const uint64_t cost = SaturatingAdd(stacks, parts.pagetables.value_or(0));
+  if (parts.Share(stacks) < 0.05 || parts.Share(cost) < 0.2) return std::nullopt;
+  return ManyFinding(
+      facts,
+      fmt::format("About {} threads: their stacks and page tables inside the kernel alone take {} of {}.",
+                  stacks / kKernelStack, FormatBytes(cost), FormatBytes(*parts.usage)),
+      fmt::format("{}: kernel stacks {}, page tables {}", parts.where, FormatBytes(stacks),
+                  FormatBytes(cost - stacks)));
+}
+
 // Many small ones instead of a large one, or the stacks and page tables that each thread costs.
 std::optional<Finding> ThreadsOrProcesses(const Case& facts) {
+  if (std::optional<Finding> storm = KillStorm(facts)) return storm;
   const Tasks tasks = TasksOf(facts);
-  constexpr uint64_t kMany = 25;
-  constexpr double kSmall = 0.25;  // what the largest of many may hold
   const bool memcg = facts.incident.owner != LimitOwner::kHost;
   // What processes cost is their own memory and the kernel's for them; where something else fills the limit they are
   // idle.
@@ -164,15 +210,7 @@ std::optional<Finding> ThreadsOrProcesses(const Case& facts) {
                                    FormatBytes(*stacks), FormatShare(stack_share), facts.LimitText()),
                        fmt::format("the snapshot: stacks of threads {}", FormatBytes(*stacks)));
   }
-  const uint64_t per_thread = parts.kernel_stack.value_or(0);
-  if (parts.Share(per_thread) >= 0.2) {
-    constexpr uint64_t kKernelStack = 16 << 10;  // x86-64 and arm64
-    return ManyFinding(facts,
-                       fmt::format("About {} threads: their stacks inside the kernel alone take {} of {}.",
-                                   per_thread / kKernelStack, FormatBytes(per_thread), FormatBytes(*parts.usage)),
-                       fmt::format("{}: kernel stacks {}", parts.where, FormatBytes(per_thread)));
-  }
-  return std::nullopt;
+  return KernelCostOfThreads(facts);
 }
 
 std::optional<Finding> OtherProcess(const Case& facts) {

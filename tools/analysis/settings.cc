@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <iterator>
 
+#include "tools/common/quantity.h"
+
 namespace memtrace::tools {
 namespace {
 
@@ -42,7 +44,59 @@ constexpr Lines kLines[] = {
     {Setting::kRecord, 0, "memtrace inject docker", "memtrace inject compose FILE", "memtrace inject kubernetes FILE"},
 };
 
+// --- What they mean ---
+
+bool IsLimit(const Number& number) { return number && *number != kNoLimit; }
+
+// Docker's rules (docs.docker.com, resource constraints), which podman, nerdctl and Compose follow.
+std::string SwapMeaning(const Limits& limits) {
+  const uint64_t memory = *limits.memory_bytes;
+  const Number& both = limits.memory_swap_bytes;
+  if (!both) {
+    return fmt::format(
+        "up to {} of swap beside its {} of memory, where the host has swap: a memory limit alone allows as "
+        "much swap again",
+        FormatBytes(memory), FormatBytes(memory));
+  }
+  if (*both == kNoLimit) return fmt::format("beside its {} of memory swap without a bound", FormatBytes(memory));
+  if (*both == memory)
+    return fmt::format("no swap: the limit of memory and swap together is that of memory, {}", FormatBytes(memory));
+  if (*both < memory) return "memory and swap together are given less than memory alone, which runtimes refuse";
+  return fmt::format("up to {} of swap beside its {} of memory{}", FormatBytes(*both - memory), FormatBytes(memory),
+                     *both - memory == memory ? ", as much again: what a memory limit alone allows" : "");
+}
+
+std::string MemoryMeaning(const Limits& limits, bool kubernetes) {
+  if (!IsLimit(limits.memory_bytes))
+    return kubernetes ? "no memory limit: it may take what its node has"
+                      : "no memory limit: it may take what the host has";
+  if (!kubernetes) return SwapMeaning(limits);
+  return fmt::format("killed above {}", FormatBytes(*limits.memory_bytes)) +
+         (limits.reservation_bytes ? "" : "; without a request of its own the limit is also the request");
+}
+
+std::string ReservationMeaning(const Limits& limits, bool kubernetes) {
+  if (!IsLimit(limits.reservation_bytes)) return "";
+  const std::string bytes = FormatBytes(*limits.reservation_bytes);
+  return kubernetes ? "the request of " + bytes + " is no limit: it is what the scheduler sets aside on the node"
+                    : "the reservation of " + bytes +
+                          " is no limit: the kernel reclaims down to it when the host is short of memory";
+}
+
 }  // namespace
+
+std::vector<std::string> MeaningOf(const Limits& limits, std::string_view origin) {
+  if (!limits.any()) return {};
+  const bool kubernetes = origin == "kubernetes" || origin == "cri" || origin == "containerd";
+  std::vector<std::string> meaning;
+  const bool update_of_others = !limits.memory_bytes && !limits.reservation_bytes && origin.ends_with("update");
+  if (!update_of_others) meaning.push_back(MemoryMeaning(limits, kubernetes));
+  if (std::string text = ReservationMeaning(limits, kubernetes); !text.empty()) meaning.push_back(std::move(text));
+  if (IsLimit(limits.pids)) meaning.push_back(fmt::format("at most {} processes and threads", *limits.pids));
+  if (limits.oom_kill_disable.value_or(false))
+    meaning.emplace_back("at its limit it is not killed but stands still (cgroup version 1 only)");
+  return meaning;
+}
 
 std::vector<std::string> SettingLines(Setting setting, uint64_t limit_bytes) {
   const auto* lines =

@@ -4,7 +4,10 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
+
+#include "tools/evidence/evidence.h"
 
 namespace memtrace::tools {
 
@@ -25,6 +28,10 @@ enum class Setting {
 // "docker run ...", "Compose ...", "Kubernetes ...", one line each of at most 76 columns. `limit_bytes` is what the
 // container shall have (0: unknown, then a placeholder stands there).
 std::vector<std::string> SettingLines(Setting setting, uint64_t limit_bytes);
+
+// What limits mean that were set with `origin` ("docker run", "compose", "kubernetes", a container runtime), a sentence
+// each; none if nothing is known of them.
+std::vector<std::string> MeaningOf(const Limits& limits, std::string_view origin);
 
 }  // namespace memtrace::tools
 

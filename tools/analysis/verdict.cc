@@ -6,6 +6,7 @@
 #include "libmemtrace/format/weight.h"
 #include "tools/analysis/causes.h"
 #include "tools/analysis/report.h"
+#include "tools/analysis/sample_trend.h"
 #include "tools/common/numbers.h"
 #include "tools/common/quantity.h"
 
@@ -72,6 +73,25 @@ Winner UnknownKill(const Case& facts) {
   return winner;
 }
 
+// A monitor saw it grow, and nothing happened so far.
+Winner Growing(const Case& facts, const SampleGrowth& growth) {
+  const std::string name = growth.last->name.empty() ? "Memory" : "The memory of " + growth.last->name;
+  std::string sentence = fmt::format("Nothing was killed so far, but it grows. {} rises by {}/s", name,
+                                     FormatBytes(RoundToUint(growth.bytes_per_s)));
+  if (growth.time_to_limit_s) {
+    sentence += fmt::format(": at this rate the limit of {} is {} away", FormatBytes(*growth.limit_bytes),
+                            FormatSeconds(*growth.time_to_limit_s));
+  }
+  Winner winner =
+      Unknown(sentence + ". Whether it is a leak no monitor can tell: that takes a recording.",
+              "Run it under memtrace, or attach to it while it runs: memtrace attach PID", Setting::kRecord);
+  winner.finding.time_to_limit_s = growth.time_to_limit_s;
+  winner.finding.evidence.push_back(fmt::format(
+      "{}: {}, and {} at {}", facts.evidence()->Where(growth.first->place), FormatBytes(*growth.first->memory_bytes),
+      FormatBytes(*growth.last->memory_bytes), facts.evidence()->Where(growth.last->place)));
+  return winner;
+}
+
 Winner WithoutRecording(const Case& facts) {
   const Incident& incident = facts.incident;
   if (incident.is_oom()) return UnknownKill(facts);
@@ -82,6 +102,7 @@ Winner WithoutRecording(const Case& facts) {
         "space.",
         "On the host, soon: dmesg -T | grep -i 'killed process'; docker events --since 1h; journalctl -k");
   }
+  if (const auto growth = GrowthOf(*facts.evidence(), facts.limit())) return Growing(facts, *growth);
   Winner winner{"none", {}};
   winner.finding.confidence = Confidence::kLikely;
   winner.finding.sentence =

@@ -53,7 +53,10 @@ const AnchorSet& EvidenceAnchors() {
       "OOM killer",
       "systemd-oomd",
       "earlyoom",
-      "eviction manager",
+      "viction manager",
+      "lowmemorykiller",
+      "TaskOOM",
+      "sys oom event",
       "fork rejected",
       "no killable",
       // container states and events

@@ -75,7 +75,8 @@ Number RamOrNone(std::string_view value) {
 void TakeOption(std::string_view name, std::string_view value, DeclaredLimits* declared) {
   Limits& limits = declared->limits;
   if (name == "memory" || name == "m") limits.memory_bytes = RamOrNone(value);
-  if (name == "memory-swap") limits.memory_swap_bytes = RamOrNone(value);
+  // 0 is as if it were not there.
+  if (name == "memory-swap" && value != "0") limits.memory_swap_bytes = RamOrNone(value);
   if (name == "memory-reservation") limits.reservation_bytes = ParseSize(value, UnitStyle::kRam);
   if (name == "pids-limit") {
     const Number pids = WholeNumber(value);

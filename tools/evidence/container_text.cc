@@ -85,7 +85,9 @@ bool IsStrong(const ContainerState& state) { return state.oom_killed || state.ex
 
 }  // namespace
 
-bool IsOomReason(std::string_view reason) { return PlainKey(reason) == "oomkilled"; }
+bool IsOomReason(std::string_view reason) {
+  return PlainKey(reason) == "oomkilled" || Lower(reason).starts_with("outofmemoryerror: container killed");
+}
 
 bool IsDockerStatus(std::string_view word) {
   return std::find(std::begin(kDockerStatus), std::end(kDockerStatus), word) != std::end(kDockerStatus);
@@ -94,7 +96,8 @@ bool IsDockerStatus(std::string_view word) {
 bool ContainerText::Take(std::string_view line, uint32_t number) {
   const std::string_view text = Trim(SkipQuoteMarks(line));
   if (text.empty() || text.size() > 4096) return false;
-  if (TakeGoState(text, number) || TakePsRow(text, number) || TakeBare(text, number)) return true;
+  if (TakeGoState(text, number) || TakePsRow(text, number) || TakePodRow(text, number) || TakeBare(text, number))
+    return true;
   if (BeginsWithStamp(text)) return false;  // what services log of themselves is not a runtime's word
   bool taken = TakeStructure(line);
   for (const Field& field : FieldsOf(text)) taken = TakeField(field.key, field.value, number) || taken;
@@ -177,6 +180,39 @@ bool ContainerText::TakePsRow(std::string_view line, uint32_t number) {
     if (words.size() > 2) identity_.image = words[1];
   }
   FlushContainer();
+  return true;
+}
+
+// A row of `kubectl get pods` that says how it ended: "web-0  0/1  OOMKilled  3 (41s ago)  5m", with -A behind the
+// namespace.
+bool ContainerText::TakePodRow(std::string_view line, uint32_t number) {
+  if (!Contains(line, "OOMKilled") && !Contains(line, " Evicted ")) return false;
+  const std::vector<std::string_view> words = SplitWords(line);
+  const auto is_ready = [](std::string_view word) {
+    return ConsumeNumber(&word) && Consume(&word, "/") && ConsumeNumber(&word) && word.empty();
+  };
+  const size_t name = words.size() > 1 && is_ready(words[1]) ? 0 : 1;
+  if (words.size() < name + 5 || !is_ready(words[name + 1])) return false;
+  std::string_view status = words[name + 2];
+  Consume(&status, "Init:");
+  const auto restarts = WholeNumber(words[name + 3]);
+  if (!restarts || *restarts > UINT32_MAX) return false;
+  if (status == "Evicted") {
+    Notice notice{{file_, number}, {}, NoticeKind::kEviction, std::string(words[name]), {}};
+    evidence_.notices.push_back(std::move(notice));
+    return true;
+  }
+  if (!IsOomReason(status) || evidence_.containers.size() >= kMostContainers) return false;
+  ContainerState state;
+  state.place = {file_, number};
+  state.runtime = "kubernetes";
+  state.pod = words[name];
+  if (name == 1) state.name_space = words[0];
+  state.status = "terminated";
+  state.reason = status;
+  state.oom_killed = true;
+  state.restart_count = static_cast<uint32_t>(*restarts);
+  evidence_.containers.push_back(std::move(state));
   return true;
 }
 

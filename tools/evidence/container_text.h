@@ -13,7 +13,7 @@ namespace memtrace::tools {
 
 inline constexpr size_t kMostContainers = 100000;
 
-// "OOMKilled", "OOM Killed" (before Kubernetes 1.0)
+// "OOMKilled", "OOM Killed" (before Kubernetes 1.0), "OutOfMemoryError: Container killed due to ..." of ECS
 bool IsOomReason(std::string_view reason);
 // A state that Docker knows; empty for anything else.
 bool IsDockerStatus(std::string_view word);
@@ -28,6 +28,7 @@ class ContainerText {
   bool TakeStructure(std::string_view line);
   bool TakeGoState(std::string_view line, uint32_t number);
   bool TakePsRow(std::string_view line, uint32_t number);
+  bool TakePodRow(std::string_view line, uint32_t number);
   bool TakeBare(std::string_view line, uint32_t number);
   bool TakeField(const std::string& key, std::string_view value, uint32_t number);
   bool TakeState(const std::string& key, std::string_view value);

@@ -20,7 +20,7 @@ Number LimitAt(const JsonValue& object, std::initializer_list<std::string_view> 
 
 void TakeLimits(const JsonValue& host_config, Limits* limits) {
   limits->memory_bytes = LimitAt(host_config, {"Memory"});
-  limits->memory_swap_bytes = LimitAt(host_config, {"MemorySwap"});
+  if (NumberAt(host_config, {"MemorySwap"}) != 0U) limits->memory_swap_bytes = LimitAt(host_config, {"MemorySwap"});
   const Number reservation = NumberAt(host_config, {"MemoryReservation"});
   if (reservation && *reservation > 0) limits->reservation_bytes = reservation;
   limits->pids = LimitAt(host_config, {"PidsLimit"});
@@ -155,6 +155,7 @@ bool TakeCompose(const JsonValue& document, const DocumentReader& to) {
     const JsonValue& value = Member(object, path);
     return value.is_string() ? ParseSize(value.get_ref<const std::string&>(), UnitStyle::kRam) : NumberAt(object, path);
   };
+  const Locator top = *to.places;
   for (const auto& [name, service] : services.items()) {
     DeclaredLimits declared;
     declared.origin = "compose";
@@ -165,6 +166,7 @@ bool TakeCompose(const JsonValue& document, const DocumentReader& to) {
     if (!limits.memory_bytes) limits.memory_bytes = size_at(service, {"deploy", "resources", "limits", "memory"});
     const bool unlimited_swap = IntAt(service, {"memswap_limit"}) == -1;
     limits.memory_swap_bytes = unlimited_swap ? Number(kNoLimit) : size_at(service, {"memswap_limit"});
+    if (limits.memory_swap_bytes == 0U) limits.memory_swap_bytes.reset();  // as if it were not there
     limits.reservation_bytes = size_at(service, {"mem_reservation"});
     if (!limits.reservation_bytes) {
       limits.reservation_bytes = size_at(service, {"deploy", "resources", "reservations", "memory"});
@@ -172,7 +174,8 @@ bool TakeCompose(const JsonValue& document, const DocumentReader& to) {
     limits.pids = NumberAt(service, {"pids_limit"});
     if (!limits.pids) limits.pids = NumberAt(service, {"deploy", "resources", "limits", "pids"});
     limits.oom_kill_disable = BoolAt(service, {"oom_kill_disable"});
-    declared.place = to.places->Find(name + ":", "");
+    Locator places = top;  // services come in the order of their names
+    declared.place = places.Find("services:", "  " + name + ":");
     to.evidence->declared.push_back(std::move(declared));  // also one without limits: that says something
   }
   return true;

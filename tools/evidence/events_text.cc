@@ -51,6 +51,7 @@ bool EventsText::Take(std::string_view line, uint32_t number) {
   }
   const std::string_view text = Trim(SkipQuoteMarks(line));
   if (text.empty()) return false;
+  if (TakeDaemonLog(text, number)) return true;
   if (IsDigit(text.front())) {
     const bool is_event = Contains(text, " container ");
     if (is_event && Contains(text, " (") && !text.ends_with(')')) {
@@ -142,6 +143,39 @@ bool EventsText::TakeTask(std::string_view line, uint32_t number) {
   }
   Add(std::move(event));
   return true;
+}
+
+// What the daemons log of themselves when the kernel's counters tell them of a kill.
+bool EventsText::TakeDaemonLog(std::string_view line, uint32_t number) {
+  struct Word {
+    std::string_view text;
+    std::string_view before_id;
+    std::string_view action;
+  };
+  constexpr Word kWords[] = {{"TaskOOM event ", "container_id:", "oom"},  // containerd
+                             {"TaskOOM event &", "ContainerID:", "oom"},
+                             {"topic=/tasks/oom ", " container=", "oom"},  // dockerd
+                             {"ot sys oom event", "", "SystemOOM"}};       // kubelet
+  for (const Word& word : kWords) {
+    const size_t at = line.find(word.text);
+    const size_t key = line.find(word.before_id);
+    if (at == kNowhere || key == kNowhere) continue;
+    std::string_view id = line.substr(key + word.before_id.size());
+    id.remove_prefix(std::min(id.find_first_not_of("\\\""), id.size()));
+    id = id.substr(0, id.find_first_not_of("0123456789abcdef"));
+    if (!word.before_id.empty() && !IsHexId(id)) continue;
+    RuntimeEvent event;
+    event.place = {file_, number};
+    event.time = ParseStamp(line.substr(0, at)).moment;
+    // Their own stamp has a zone, syslog's before it has none.
+    if (const auto own = Between(line, "time=\"", "\"")) event.time = MomentOf(*own);
+    event.type = word.before_id.empty() ? "Warning" : "container";
+    event.action = word.action;
+    if (!word.before_id.empty()) event.id = id;
+    Add(std::move(event));
+    return true;
+  }
+  return false;
 }
 
 // "5m  Warning  OOMKilling  node/a  Memory cgroup out of memory: ...", also inside of `kubectl describe`

@@ -21,6 +21,7 @@ class EventsText {
   bool TakeContainerEvent(std::string_view line, uint32_t number);
   bool TakeOldEvent(std::string_view line, uint32_t number);
   bool TakeTask(std::string_view line, uint32_t number);
+  bool TakeDaemonLog(std::string_view line, uint32_t number);
   bool TakeKubernetes(std::string_view line, uint32_t number);
   void Add(RuntimeEvent event);
 

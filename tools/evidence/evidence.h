@@ -136,7 +136,8 @@ struct OomKill {
 enum class NoticeKind {
   kUnitOom,          // systemd: a process of this unit was killed by the kernel's OOM killer
   kUserSpaceKiller,  // systemd-oomd, earlyoom, nohang, lmkd
-  kEviction,         // kubelet: the pod was evicted for memory
+  kEviction,         // kubelet: the pod was evicted
+  kEvictionReason,   // kubelet: for want of this resource of the node ("memory", "ephemeral-storage")
   kForkRejected,     // the pids controller refused a fork
   kSuppressed,       // the kernel rate-limited its reports
   kNoKillable,       // out of memory and nobody left to kill, or panic_on_oom

@@ -60,23 +60,32 @@ std::optional<uint32_t> IdAt(const JsonValue& object, std::initializer_list<std:
   return static_cast<uint32_t>(*value);
 }
 
+namespace {
+
+// Seconds, or thousandths, millionths or billionths of them, since 1970: which one its size says.
+Moment MomentOfCount(uint64_t count) {
+  constexpr uint64_t kFirst = 100000000;  // 1973 in seconds
+  constexpr uint64_t kLast = 9000000000;  // 2255
+  Moment moment;
+  uint64_t scale = 1000000000;
+  for (uint64_t unit = 1; scale > 0; unit *= 1000, scale /= 1000) {
+    if (count / unit < kFirst || count / unit >= kLast) continue;
+    moment.unix_ns = static_cast<int64_t>(count * scale);
+    break;
+  }
+  return moment;
+}
+
+}  // namespace
+
 Moment MomentAt(const JsonValue& object, std::initializer_list<std::string_view> path) {
   const JsonValue& value = Member(object, path);
   if (value.is_string()) {
     const std::string& text = value.get_ref<const std::string&>();
     const Number number = WholeNumber(text);
-    if (!number) return MomentOf(text);
-    Moment moment;
-    if (*number > 1000000000000000 && *number < 9000000000000000000) moment.unix_ns = static_cast<int64_t>(*number);
-    return moment;
+    return number ? MomentOfCount(*number) : MomentOf(text);
   }
-  Moment moment;
-  if (!value.is_number_unsigned()) return moment;
-  const auto number = value.get<uint64_t>();
-  if (number == 0 || number > 9000000000000000000) return moment;
-  constexpr uint64_t kLargestSeconds = 9000000000;  // the year 2255
-  moment.unix_ns = static_cast<int64_t>(number < kLargestSeconds ? number * 1000000000 : number);
-  return moment;
+  return value.is_number_unsigned() ? MomentOfCount(value.get<uint64_t>()) : Moment();
 }
 
 Place Locator::Find(std::string_view name, std::string_view key) {

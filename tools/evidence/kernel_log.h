@@ -15,7 +15,6 @@
 
 namespace memtrace::tools {
 
-// The lines of one file, in order. Holds one report per origin (host and CPU) at a time, so memory is bounded.
 inline constexpr size_t kMostReports = 20000;
 inline constexpr size_t kMostTasksInAll = 200000;
 
@@ -27,6 +26,8 @@ class KernelLog {
   // `line` is clean (see CleanLine). `known` is the time where it is kept apart from the text, as by journald. True if
   // the line belongs to a report or a kill.
   bool Take(std::string_view line, uint32_t number, const Stamp* known = nullptr);
+  // What comes next is no continuation of the last line.
+  void EndOfText() { FlushPending(); }
   // No more lines. What was begun counts as far as it goes.
   void Finish();
   // Reports and tasks beyond the constants above.

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "tools/evidence/kernel_kill.h"
+#include "tools/evidence/stamp.h"
 #include "tools/evidence/text.h"
 
 namespace memtrace::tools {
@@ -21,7 +22,8 @@ std::string_view PathAtEnd(std::string_view text) {
 // Where the message begins whose first word is not fixed but ends at `end`: behind the stamps.
 size_t MessageBegin(std::string_view line, size_t end) {
   const std::string_view before = line.substr(0, end);
-  for (const std::string_view mark : {"kernel: ", "]: ", "] ", ";", "MESSAGE=", "\"MESSAGE\" : \"", ": kern: "}) {
+  for (const std::string_view mark :
+       {"kernel: ", "]: ", "] ", ";", "MESSAGE=", "\"MESSAGE\" : \"", ": kern: ", " - - - ", "} ", "\"", "'"}) {
     const size_t at = before.rfind(mark);
     if (at == kNowhere) continue;
     size_t begin = at + mark.size();
@@ -32,6 +34,9 @@ size_t MessageBegin(std::string_view line, size_t end) {
     return begin;
   }
   std::string_view rest = SkipQuoteMarks(before);
+  // A date: "2026-03-03T04:05:06,123456+01:00 java"
+  const size_t blank = rest.find(' ');
+  if (blank != kNowhere && IsDate(rest.substr(0, blank))) return end - (rest.size() - blank - 1);
   // grep -n and grep -H: "12:java", "dmesg.txt:12:java"
   const size_t colon = rest.rfind(':');
   if (colon != kNowhere) {
@@ -69,6 +74,8 @@ bool ParseInvoked(std::string_view line, KernelMessage* message) {
   const size_t at = line.find(" invoked oom-killer");
   if (at == kNowhere) return false;
   const std::string_view rest = line.substr(at);
+  const std::string_view behind = Trim(After(rest, " invoked oom-killer"));
+  if (!behind.empty() && behind.front() != ':') return false;  // prose
   message->kind = KernelKind::kInvoked;
   message->begin = MessageBegin(line, at);
   message->report.invoker = line.substr(message->begin, at - message->begin);
@@ -242,20 +249,24 @@ bool EndsInsideAnchor(std::string_view line) {
 }
 
 std::optional<std::pair<std::string_view, uint64_t>> ParseStatLine(std::string_view line) {
+  constexpr std::string_view kQuotes = "\"'`";  // of a table, a document, Markdown
   line = Trim(line);
+  while (!line.empty() && (Contains(kQuotes, line.substr(line.size() - 1)) || line.back() == ','))
+    line.remove_suffix(1);
   const size_t blank = line.find_last_of(" \t");
   if (blank == kNowhere) return std::nullopt;
   const auto value = WholeNumber(line.substr(blank + 1));
   if (!value) return std::nullopt;
   const std::string_view before = Trim(line.substr(0, blank));
-  const size_t begin = before.find_last_of(" \t;") + 1;  // npos + 1 is 0
+  const size_t begin = before.find_last_of(" \t;=\"'`") + 1;  // npos + 1 is 0
   const std::string_view name = before.substr(begin);
   const bool is_name = !name.empty() && name[0] >= 'a' && name[0] <= 'z' &&
                        name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") == kNowhere;
   if (!is_name) return std::nullopt;
+  // Between words of prose there is only a blank.
   const std::string_view prefix = Trim(before.substr(0, begin));
-  const bool after_stamp = prefix.empty() || prefix.back() == ':' || prefix.back() == ']' || prefix.back() == ';' ||
-                           SkipQuoteMarks(prefix).empty();
+  const bool after_stamp = prefix.empty() || Contains(":];=-}\"'`", prefix.substr(prefix.size() - 1)) ||
+                           SkipQuoteMarks(prefix).empty() || IsDate(prefix);
   return after_stamp ? std::optional(std::pair(name, *value)) : std::nullopt;
 }
 

@@ -89,23 +89,35 @@ bool TakePod(const JsonValue& pod, const DocumentReader& to) {
                   NoticeKind::kEviction,
                   TextAt(pod, {"metadata", "name"}),
                   {}};
+    // "The node was low on resource: memory. ..."
+    const std::string message = TextAt(pod, {"status", "message"});
+    if (const auto resource = Between(message, "low on resource: ", ".")) {
+      Notice reason = notice;
+      reason.kind = NoticeKind::kEvictionReason;
+      reason.subject = *resource;
+      to.evidence->notices.push_back(std::move(reason));
+    }
     to.evidence->notices.push_back(std::move(notice));
   }
   return true;
 }
 
+void TakeSpec(const JsonValue& container, const std::string& owner, const DocumentReader& to) {
+  DeclaredLimits declared;
+  declared.origin = "kubernetes";
+  declared.name = TextAt(container, {"name"});
+  if (declared.name.empty()) declared.name = owner;
+  declared.image = TextAt(container, {"image"});
+  declared.limits = LimitsOf(container);
+  declared.place = to.places->Find(declared.name, "");
+  to.evidence->declared.push_back(std::move(declared));
+}
+
 void TakeManifest(const JsonValue& pod_spec, const std::string& owner, const DocumentReader& to) {
-  const JsonValue& containers = Member(pod_spec, {"containers"});
-  if (!containers.is_array()) return;
-  for (const JsonValue& container : containers) {
-    DeclaredLimits declared;
-    declared.origin = "kubernetes";
-    declared.name = TextAt(container, {"name"});
-    if (declared.name.empty()) declared.name = owner;
-    declared.image = TextAt(container, {"image"});
-    declared.limits = LimitsOf(container);
-    declared.place = to.places->Find(declared.name, "");
-    to.evidence->declared.push_back(std::move(declared));
+  for (const std::string_view list : {"initContainers", "containers"}) {
+    const JsonValue& containers = Member(pod_spec, {list});
+    if (!containers.is_array()) continue;
+    for (const JsonValue& container : containers) TakeSpec(container, owner, to);
   }
 }
 

@@ -23,12 +23,19 @@ constexpr Pattern kPatterns[] = {
     // systemd since 243 (unit.c, service.c)
     {": A process of this unit has been killed by the OOM killer", "", NoticeKind::kUnitOom, Subject::kBefore},
     {": Failed with result 'oom-kill'", "", NoticeKind::kUnitOom, Subject::kBefore},
+    {"(Result: oom-kill)", "Active:", NoticeKind::kUnitOom, Subject::kNone},  // systemctl status
+    {"Result=oom-kill", "", NoticeKind::kUnitOom, Subject::kNone},            // systemctl show
     {": systemd-oomd killed ", "process", NoticeKind::kUserSpaceKiller, Subject::kBefore},
     {" due to memory pressure for ", "Killed /", NoticeKind::kUserSpaceKiller, Subject::kBefore},
     {" due to memory used (", "Killed /", NoticeKind::kUserSpaceKiller, Subject::kBefore},
-    {"sending SIGTERM to process ", "badness", NoticeKind::kUserSpaceKiller, Subject::kAfter},  // earlyoom
-    {"sending SIGKILL to process ", "badness", NoticeKind::kUserSpaceKiller, Subject::kAfter},
-    {" is evicted successfully", "eviction manager", NoticeKind::kEviction, Subject::kBefore},  // kubelet
+    {"sending SIGTERM to process ", "VmRSS ", NoticeKind::kUserSpaceKiller, Subject::kAfter},  // earlyoom
+    {"sending SIGKILL to process ", "VmRSS ", NoticeKind::kUserSpaceKiller, Subject::kAfter},
+    {"lowmemorykiller: Kill '", "kB rss", NoticeKind::kUserSpaceKiller, Subject::kAfter},  // Android's lmkd
+    // kubelet (eviction_manager.go), since 1.20 and before
+    {"must evict pod(s) to reclaim\" resourceName=\"", "", NoticeKind::kEvictionReason, Subject::kAfter},
+    {"must evict pod(s) to reclaim ", "viction manager", NoticeKind::kEvictionReason, Subject::kAfter},
+    {"pod is evicted successfully\" pod=\"", "", NoticeKind::kEviction, Subject::kAfter},
+    {" is evicted successfully", "viction manager", NoticeKind::kEviction, Subject::kBefore},
     {"fork rejected by pids controller in ", "cgroup", NoticeKind::kForkRejected, Subject::kAfter},
     {"oom_kill_process: ", " callbacks suppressed", NoticeKind::kSuppressed, Subject::kNone},
     {"Out of memory and no killable processes", "", NoticeKind::kNoKillable, Subject::kNone},
@@ -42,7 +49,7 @@ std::string_view WordBefore(std::string_view line, size_t end) {
 
 std::string_view WordAfter(std::string_view line, size_t begin) {
   const std::string_view rest = line.substr(begin);
-  return rest.substr(0, rest.find_first_of(" \t\""));
+  return rest.substr(0, rest.find_first_of(" \t\"'"));
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <filesystem>
 #include <limits>
+#include <optional>
 #include <span>
 
 #include "tools/evidence/cgroup_files.h"
@@ -20,6 +21,7 @@
 #include "tools/evidence/parse_document.h"
 #include "tools/evidence/text.h"
 #include "tools/evidence/text_evidence.h"
+#include "tools/evidence/unpack.h"
 
 namespace memtrace::tools {
 namespace {
@@ -102,7 +104,9 @@ class FileReader {
     evidence_.files.push_back({std::string(name), {}, {}});
   }
 
-  bool Read(const ByteSource& source) {
+  bool Read(const ByteSource& packed) {
+    const Unpacked unpacked = Unpack(packed);
+    const ByteSource& source = unpacked.source;
     std::string head;
     Fill(source, kHead, &head);
     if (IsBinary(head)) return false;
@@ -116,6 +120,7 @@ class FileReader {
     EvidenceFile& file = evidence_.files[file_];
     file.what = KindsSince(before_, evidence_, text_.looks_like_log());
     if (kills_.left_out() > 0) file.losses.push_back(fmt::format("{} more kills are left out", kills_.left_out()));
+    if (*unpacked.damaged) file.losses.emplace_back("the compressed data is damaged or cut: what came before was read");
     if (text_.left_out() > 0) file.losses.push_back(fmt::format("{} more reports are left out", text_.left_out()));
     return !file.what.empty();
   }
@@ -149,8 +154,9 @@ class FileReader {
       text_.TakeLogText(message, evidence_.events[i].place.line, {evidence_.events[i].time, {}, {}});
     }
     if (taken) return true;
-    const Stamp stamp = StampOf(document);
-    ForEachText(document, [&](std::string_view text) { taken = text_.TakeLogText(text, line, stamp) || taken; });
+    ForEachText(document, [&](std::string_view text, const Stamp& stamp) {
+      taken = text_.TakeLogText(text, line, stamp) || taken;
+    });
     return taken || IsLogEntry(document);
   }
 
@@ -191,8 +197,7 @@ class Descriptor {
 };
 
 bool IsCompressed(std::string_view head) {
-  return head.starts_with("\x1f\x8b") ||
-         head.starts_with(
+  return head.starts_with(
              "\xfd"
              "7zXZ") ||
          head.starts_with("\x28\xb5\x2f\xfd") || head.starts_with("BZh");
@@ -238,11 +243,21 @@ Result<bool> ReadEvidence(const std::string& path, Evidence* evidence, std::stri
     return count > 0 && !compressed ? static_cast<size_t>(count) : 0;
   };
   const bool recognised = FileReader(name, evidence).Read(source);
-  if (compressed)
-    return Error{ErrorCode::kUnreadable, name + " is compressed",
-                 "unpack it first, or pipe it: zcat FILE | memtrace-report -"};
-  if (error != 0 && !recognised) return Error{ErrorCode::kUnreadable, "cannot read " + name, std::strerror(error)};
-  if (error != 0) evidence->files.back().losses.push_back(std::string("reading stopped: ") + std::strerror(error));
+  std::vector<std::string>& losses = evidence->files.back().losses;
+  std::optional<Error> failure;
+  if (compressed) {
+    failure = Error{ErrorCode::kUnreadable, name + " is compressed",
+                    "unpack it first, or pipe it: xzcat, zstdcat or bzcat FILE | memtrace-report -"};
+  } else if (error != 0 && !recognised) {
+    failure = Error{ErrorCode::kUnreadable, "cannot read " + name, std::strerror(error)};
+  } else if (!losses.empty() && !recognised) {
+    failure = Error{ErrorCode::kUnreadable, "cannot read " + name, losses.front()};
+  }
+  if (failure) {
+    evidence->files.pop_back();
+    return *failure;
+  }
+  if (error != 0) losses.push_back(std::string("reading stopped: ") + std::strerror(error));
   return recognised;
 }
 

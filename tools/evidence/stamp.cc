@@ -172,14 +172,16 @@ std::optional<DateTime> FindDate(std::string_view* text, std::string_view* writt
   return std::nullopt;
 }
 
-// "[  514.682838]"
+// "[  514.682838]", "[  514.682838 <    0.000003>]" of dmesg -d
 std::optional<double> FindUptime(std::string_view prefix) {
   for (size_t at = prefix.find('['); at != std::string_view::npos; at = prefix.find('[', at + 1)) {
     std::string_view rest = prefix.substr(at + 1);
     ConsumeBlanks(&rest);
     const std::string_view number = rest;
     const auto value = ConsumeDecimal(&rest);
-    if (value && rest.starts_with("]") && Contains(number.substr(0, number.size() - rest.size()), ".")) return value;
+    if (value && (rest.starts_with("]") || rest.starts_with(" <")) &&
+        Contains(number.substr(0, number.size() - rest.size()), "."))
+      return value;
   }
   return std::nullopt;
 }
@@ -187,6 +189,8 @@ std::optional<double> FindUptime(std::string_view prefix) {
 // "6,727,35945901675,-;text" of /dev/kmsg: priority, sequence, microseconds
 std::optional<double> KmsgUptime(std::string_view prefix) {
   prefix = SkipQuoteMarks(prefix);
+  const size_t sender = prefix.substr(0, prefix.find(';')).rfind(' ');  // "10.0.0.7:6666 " of netconsole's listener
+  if (sender != std::string_view::npos) prefix.remove_prefix(sender + 1);
   if (!ConsumeNumber(&prefix) || !Consume(&prefix, ",") || !ConsumeNumber(&prefix) || !Consume(&prefix, ",")) {
     return std::nullopt;
   }
@@ -209,8 +213,20 @@ void TakeBracketedText(std::string_view prefix, Stamp* stamp) {
   }
 }
 
+// "I0303 04:05:06.123456" of Go's services, "03-03 04:05:06.123" of Android
+bool IsShortDate(std::string_view rest) {
+  if (Contains("IWEF", rest.substr(0, 1))) rest.remove_prefix(1);
+  const auto is_digit = [&rest](size_t at) { return at < rest.size() && IsDigit(rest[at]); };
+  if (!is_digit(0) || !is_digit(1)) return false;
+  const size_t second = rest[2 < rest.size() ? 2 : 0] == '-' ? 3 : 2;
+  if (!is_digit(second) || !is_digit(second + 1)) return false;
+  rest.remove_prefix(second + 2);
+  return Consume(&rest, " ") && ConsumeClock(&rest).has_value();
+}
+
 bool StampIsNext(std::string_view rest) {
   if (rest.empty()) return false;
+  if (IsShortDate(rest)) return true;
   if (rest.front() == '[' || rest.front() == '<') {
     const size_t end = rest.find_first_of("]>");
     return end != std::string_view::npos && end > 1 && rest.find_first_of("0123456789") < end;
@@ -279,6 +295,12 @@ bool BeginsWithStamp(std::string_view line) {
   std::string_view number = rest;
   if (ConsumeNumber(&number) && Consume(&number, ":") && StampIsNext(number)) return true;
   return StampIsNext(rest);
+}
+
+bool IsDate(std::string_view text) {
+  text = Trim(text);
+  ConsumeWeekday(&text);
+  return (ConsumeIso(&text) || ConsumeWordy(&text)) && text.empty();
 }
 
 std::optional<int64_t> ParseTime(std::string_view text) {

@@ -27,6 +27,9 @@ std::string OriginOf(std::string_view prefix);
 // A line that begins with one of them, after quotation marks: it does not continue the line before.
 bool BeginsWithStamp(std::string_view line);
 
+// A date and time and nothing else.
+bool IsDate(std::string_view text);
+
 // "2021-07-26T03:23:05.133000386Z", "2021-06-30 10:15:00.12 +0000 UTC", "Tue, 29 Apr 2025 13:43:32 +0800". Only with a
 // time zone; a year before 1971 is the zero time of a runtime and nothing.
 std::optional<int64_t> ParseTime(std::string_view text);

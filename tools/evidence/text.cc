@@ -58,7 +58,19 @@ int HexValue(char c) {
   return -1;
 }
 
-bool LooksQuotedPrintable(std::string_view line) { return Contains(line, "=3D") || Contains(line, "=20"); }
+// "=20" may also be the beginning of a year: "ts=2026-03-03".
+bool LooksQuotedPrintable(std::string_view line) {
+  if (Contains(line, "=3D")) return true;
+  bool space = false;
+  for (size_t at = line.find('='); at != std::string_view::npos; at = line.find('=', at + 1)) {
+    const std::string_view code = line.substr(at + 1, 2);
+    if (code.empty()) break;  // a soft line break
+    if (code.size() < 2 || HexValue(code[0]) < 0 || HexValue(code[1]) < 0) return false;
+    const bool goes_on = at + 3 < line.size() && IsDigit(line[at + 3]);
+    space = space || (code == "20" && !goes_on);
+  }
+  return space;
+}
 
 std::string Decoded(std::string_view line, bool quoted_printable) {
   std::string text;

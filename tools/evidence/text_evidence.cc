@@ -4,7 +4,6 @@
 
 #include "tools/evidence/command_line.h"
 #include "tools/evidence/documents.h"
-#include "tools/evidence/embedded_log.h"
 #include "tools/evidence/notices.h"
 #include "tools/evidence/parse_document.h"
 #include "tools/evidence/text.h"
@@ -15,13 +14,16 @@ namespace {
 constexpr uint64_t kLinesToJudgeBy = 512;
 constexpr size_t kLongestCommand = size_t{64} << 10;
 
-// "data: {...}" of json-sse; a record separator of json-seq
+// "data: {...}" of json-sse; a record separator of json-seq; behind a time and a tag (fluentd)
 std::string_view JsonOfLine(std::string_view line) {
   std::string_view text = Trim(line);
+  if (!text.ends_with('}')) return {};
   Consume(&text, "data:");
   Consume(&text, "\x1e");
   text = Trim(text);
-  return text.starts_with('{') && text.ends_with('}') ? text : std::string_view();
+  if (text.starts_with('{')) return text;
+  const size_t begin = text.find("{\"");
+  return begin == std::string_view::npos ? std::string_view() : text.substr(begin);
 }
 
 }  // namespace
@@ -43,7 +45,7 @@ bool TextEvidence::Take(std::string_view line, uint32_t number) {
     ++seen_lines_;
     if (BeginsWithStamp(clean)) ++stamped_lines_;
   }
-  if (TakeJsonLine(clean, number)) return true;
+  if (const auto taken = TakeJsonLine(clean, number)) return *taken;
   if (!Contains(clean, "\\n")) return TakeClean(clean, number);
   bool taken = false;  // several lines in one string of some other format
   for (std::string_view rest = clean; !rest.empty();) {
@@ -54,22 +56,26 @@ bool TextEvidence::Take(std::string_view line, uint32_t number) {
   return taken;
 }
 
-bool TextEvidence::TakeJsonLine(std::string_view line, uint32_t number) {
+std::optional<bool> TextEvidence::TakeJsonLine(std::string_view line, uint32_t number) {
   const std::string_view text = JsonOfLine(line);
-  if (text.empty()) return false;
+  if (text.empty()) return std::nullopt;
   const std::optional<JsonValue> document = ParseJson(text);
-  if (!document) return false;
+  if (!document) return std::nullopt;
   Locator places(file_, text, number);
-  if (TakeDocument(*document, {&evidence_, &places})) {
+  const std::string_view before = line.substr(0, static_cast<size_t>(text.data() - line.data()));
+  const Stamp prefix = ParseStamp(before);
+  const bool tagged = prefix.moment.known();  // what follows may be the values of a message of its own
+  if (!tagged && TakeDocument(*document, {&evidence_, &places})) {
     const std::string message = TextAt(*document, {"message"});  // of a Kubernetes event
     if (!message.empty()) TakeLogText(message, number, StampOf(*document));
     return true;
   }
-  if (!IsLogEntry(*document)) return false;
-  if (seen_lines_ <= kLinesToJudgeBy) ++stamped_lines_;
-  const Stamp stamp = StampOf(*document);
+  if (!IsLogEntry(*document)) return std::nullopt;
+  if (seen_lines_ <= kLinesToJudgeBy && !tagged) ++stamped_lines_;
   bool taken = false;
-  ForEachText(*document, [&](std::string_view part) { taken = TakeLogText(part, number, stamp) || taken; });
+  ForEachText(*document, [&](std::string_view part, const Stamp& stamp) {
+    taken = TakeLogText(part, number, stamp.moment.known() ? stamp : prefix) || taken;
+  });
   return taken;
 }
 
@@ -79,6 +85,7 @@ bool TextEvidence::TakeLogText(std::string_view text, uint32_t number, const Sta
     std::string buffer;
     const std::string_view clean = CleanLine(line, &buffer);
     // A stamp of the line's own, as in {"log": "[12.3] ..."}, is at least as good.
+    taken = events_.Take(clean, number) || taken;
     taken = kernel_.Take(clean, number, stamp.moment.known() ? &stamp : nullptr) || taken;
     if (auto notice = ParseNotice(clean)) {
       notice->place = {file_, number};
@@ -87,10 +94,15 @@ bool TextEvidence::TakeLogText(std::string_view text, uint32_t number, const Sta
       taken = true;
     }
   }
+  kernel_.EndOfText();
   return taken;
 }
 
 bool TextEvidence::TakeClean(std::string_view line, uint32_t number) {
+  bool is_field = false;
+  if (const auto message = fields_.Take(line, &is_field); message && fields_.stamp().moment.known())
+    return TakeLogText(*message, number, fields_.stamp());
+  if (is_field && seen_lines_ <= kLinesToJudgeBy) ++stamped_lines_;
   constexpr size_t kMostNotices = 100000;
   if (!command_.empty() ||
       ((Contains(line, "docker ") || Contains(line, "podman ") || Contains(line, "nerdctl ")) && HasRunCommand(line))) {

@@ -3,11 +3,13 @@
 #define MEMTRACE_TOOLS_EVIDENCE_TEXT_EVIDENCE_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "tools/evidence/cgroup_text.h"
 #include "tools/evidence/container_text.h"
+#include "tools/evidence/embedded_log.h"
 #include "tools/evidence/events_text.h"
 #include "tools/evidence/evidence.h"
 #include "tools/evidence/kernel_log.h"
@@ -32,7 +34,8 @@ class TextEvidence {
   uint64_t left_out() const { return kernel_.left_out(); }
 
  private:
-  bool TakeJsonLine(std::string_view line, uint32_t number);
+  // Nothing: it is no entry of a log in JSON.
+  std::optional<bool> TakeJsonLine(std::string_view line, uint32_t number);
   bool TakeClean(std::string_view line, uint32_t number);
 
   const uint32_t file_;
@@ -43,6 +46,7 @@ class TextEvidence {
   EventsText events_;
   CgroupText cgroup_;
   ContainerText containers_;
+  FieldLines fields_;
   std::string command_;  // the part of a command line before "\" at a line's end
   uint32_t command_line_ = 0;
   uint64_t seen_lines_ = 0;

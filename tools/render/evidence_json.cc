@@ -1,5 +1,6 @@
 #include "tools/render/evidence_json.h"
 
+#include "tools/analysis/settings.h"
 #include "tools/common/quantity.h"
 #include "tools/render/json_members.h"
 
@@ -105,8 +106,9 @@ Json TaskJson(const TaskRow& row) {
           {"name", row.name}};
 }
 
-Json LimitsJson(const Limits& limits) {
-  return {{"memory_bytes", LimitJson(limits.memory_bytes)},
+Json LimitsJson(const Limits& limits, const std::string& origin) {
+  return {{"meaning", MeaningOf(limits, origin)},
+          {"memory_bytes", LimitJson(limits.memory_bytes)},
           {"memory_swap_bytes", LimitJson(limits.memory_swap_bytes)},
           {"reservation_bytes", LimitJson(limits.reservation_bytes)},
           {"pids", LimitJson(limits.pids)},
@@ -132,7 +134,7 @@ Json ContainerJson(const Evidence& evidence, const ContainerState& state) {
                  {"finished_at", TimeJson(state.finished)},
                  {"restart_count", OrNull(state.restart_count)},
                  {"previous", state.previous},
-                 {"limits", LimitsJson(state.limits)}};
+                 {"limits", LimitsJson(state.limits, state.runtime)}};
   AddPlace(evidence, state.place, &object);
   return object;
 }
@@ -189,7 +191,7 @@ Json CgroupFilesJson(const Evidence& evidence, const CgroupFiles& files) {
   return object;
 }
 
-constexpr const char* kNoticeNames[] = {"unit-oom",      "user-space-killer", "eviction",
+constexpr const char* kNoticeNames[] = {"unit-oom",      "user-space-killer", "eviction",   "eviction-reason",
                                         "fork-rejected", "suppressed",        "no-killable"};
 
 Json NoticeJson(const Evidence& evidence, const Notice& notice) {
@@ -205,7 +207,7 @@ Json DeclaredJson(const Evidence& evidence, const DeclaredLimits& declared) {
   Json object = {{"origin", declared.origin},
                  {"name", OrNull(declared.name)},
                  {"image", OrNull(declared.image)},
-                 {"limits", LimitsJson(declared.limits)}};
+                 {"limits", LimitsJson(declared.limits, declared.origin)}};
   AddPlace(evidence, declared.place, &object);
   return object;
 }

@@ -141,9 +141,12 @@ void WriteEvidence(const Report& report, Page* page) {
     return std::any_of(report.suspects.begin(), report.suspects.end(),
                        [&line](const Suspect& suspect) { return line.find(suspect.id) != std::string::npos; });
   };
-  page->Heading("Evidence");
+  bool any = false;
   for (const std::string& line : report.verdict.evidence) {
-    if (!of_a_suspect(line)) page->Paragraph(line, 4, "  ");
+    if (of_a_suspect(line)) continue;
+    if (!any) page->Heading("Evidence");
+    any = true;
+    page->Paragraph(line, 4, "  ");
   }
 }
 
@@ -167,6 +170,7 @@ void WriteCommand(const std::string& command, const std::string& argument, Page*
 }
 
 void WriteNext(const Report& report, Page* page) {
+  if (report.verdict.advice.empty() && !report.recorded) return;
   page->Heading("Next");
   for (const std::string& advice : report.verdict.advice) page->Paragraph(advice, 4, "  ");
   if (!report.recorded) return;

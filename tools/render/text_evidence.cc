@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "tools/analysis/settings.h"
 #include "tools/common/quantity.h"
 
 namespace memtrace::tools {
@@ -53,9 +54,10 @@ void WriteKill(const Evidence& evidence, const OomKill& kill, bool is_recorded, 
   page->Paragraph(fmt::format("{} [{}]", LimitText(kill), evidence.Where(kill.place)), 4);
 }
 
-void WriteState(const Evidence& evidence, const ContainerState& state, Page* page) {
+// `before` is of the line above, if any: a container's limits are said once.
+void WriteState(const Evidence& evidence, const ContainerState& state, const ContainerState* before, Page* page) {
   std::string text = state.name.empty() ? state.id.substr(0, 12) : state.name;
-  if (text.empty()) text = "container";
+  if (text.empty()) text = state.pod.empty() ? "container" : state.pod;
   text += ": " + (state.status.empty() ? std::string("state unknown") : state.status);
   if (state.exit_code) text += fmt::format(", exit code {}", *state.exit_code);
   if (!state.reason.empty()) {
@@ -68,6 +70,35 @@ void WriteState(const Evidence& evidence, const ContainerState& state, Page* pag
     text += ", limit " + FormatBytes(*state.limits.memory_bytes);
   if (state.previous) text += ", before the last restart";
   page->Paragraph(fmt::format("{} [{}]", text, evidence.Where(state.place)), 4, "  ");
+  if (before != nullptr && before->name == state.name && before->pod == state.pod) return;
+  for (const std::string& meaning : MeaningOf(state.limits, state.runtime)) page->Paragraph(meaning, 6, "    ");
+}
+
+void WriteContainers(const Evidence& evidence, size_t top, Page* page) {
+  if (evidence.containers.empty()) return;
+  const size_t shown = top == 0 ? evidence.containers.size() : std::min(evidence.containers.size(), top);
+  page->Heading(evidence.containers.size() == 1 ? "Container" : "Containers");
+  for (size_t i = 0; i < shown; ++i)
+    WriteState(evidence, evidence.containers[i], i == 0 ? nullptr : &evidence.containers[i - 1], page);
+  if (shown < evidence.containers.size())
+    page->Line(fmt::format("  ... {} more, see --top", evidence.containers.size() - shown), Style::kFaint);
+}
+
+void WriteDeclared(const Evidence& evidence, size_t top, Page* page) {
+  if (evidence.declared.empty()) return;
+  page->Heading("Limits as they were set");
+  const size_t shown = top == 0 ? evidence.declared.size() : std::min(evidence.declared.size(), top);
+  for (size_t i = 0; i < shown; ++i) {
+    const DeclaredLimits& declared = evidence.declared[i];
+    const std::string& name = declared.name.empty() ? declared.image : declared.name;
+    page->Paragraph(
+        fmt::format("{}{} [{}]", declared.origin, name.empty() ? "" : ", " + name, evidence.Where(declared.place)), 4,
+        "  ");
+    if (!declared.limits.any()) page->Paragraph("no limits", 6, "    ");
+    for (const std::string& meaning : MeaningOf(declared.limits, declared.origin)) page->Paragraph(meaning, 6, "    ");
+  }
+  if (shown < evidence.declared.size())
+    page->Line(fmt::format("  ... {} more, see --top", evidence.declared.size() - shown), Style::kFaint);
 }
 
 }  // namespace
@@ -88,12 +119,8 @@ void WriteKills(const Report& report, size_t top, Page* page) {
       WriteKill(evidence, *kills[i], report.recorded && kills[i] == report.incident.kill, page);
     if (shown < kills.size()) page->Line(fmt::format("  ... {} more, see --top", kills.size() - shown), Style::kFaint);
   }
-  if (evidence.containers.empty()) return;
-  const size_t shown = top == 0 ? evidence.containers.size() : std::min(evidence.containers.size(), top);
-  page->Heading(evidence.containers.size() == 1 ? "Container" : "Containers");
-  for (size_t i = 0; i < shown; ++i) WriteState(evidence, evidence.containers[i], page);
-  if (shown < evidence.containers.size())
-    page->Line(fmt::format("  ... {} more, see --top", evidence.containers.size() - shown), Style::kFaint);
+  WriteContainers(evidence, top, page);
+  WriteDeclared(evidence, top, page);
 }
 
 void WriteEvidenceFiles(const Report& report, Page* page) {

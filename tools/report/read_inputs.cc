@@ -8,6 +8,7 @@
 
 #include "tools/common/progress.h"
 #include "tools/evidence/read.h"
+#include "tools/evidence/unpack.h"
 #include "tools/reader/decode.h"
 #include "tools/reader/inputs.h"
 
@@ -30,6 +31,7 @@ bool LooksBinary(const std::string& path) {
   std::array<char, 512> head{};
   file.read(head.data(), static_cast<std::streamsize>(head.size()));
   const auto end = head.begin() + file.gcount();
+  if (IsPackedText({head.data(), static_cast<size_t>(file.gcount())})) return false;
   return std::find(head.begin(), end, '\0') != end;
 }
 

@@ -134,6 +134,52 @@ TEST(VerdictTest, ManyProcessesThatHoldMoreOfTheKernelThanOfTheirOwn) {
   EXPECT_EQ(VerdictOn(std::move(evidence)).cause, "threads-or-processes");
 }
 
+TEST(VerdictTest, OneSmallProcessAfterTheOtherIsKilled) {
+  // The dead are not waited for, so that in the end the kernel holds most: but it is they whom it holds it for.
+  auto evidence = Killed({{"anon", 4 * kMiB}, {"file", 0}, {"shmem", 0}, {"kernel", 59 * kMiB}});
+  evidence->kills[0].anon_rss_kb = 900;
+  for (uint32_t pid = 100; pid < 160; ++pid) {
+    OomKill kill = evidence->kills[0];
+    kill.report.reset();
+    kill.usage_kb = kill.limit_kb = std::nullopt;
+    kill.oom_memcg = kill.task_memcg = kill.container_id = "";  // the kernel no longer says it
+    kill.pid = pid;
+    kill.time.uptime_s = pid;
+    evidence->kills.push_back(kill);
+  }
+  const Verdict verdict = VerdictOn(std::move(evidence));
+  EXPECT_EQ(verdict.cause, "threads-or-processes");
+  EXPECT_THAT(verdict.summary, HasSubstr("61 processes named shop were killed for it within"));
+}
+
+TEST(VerdictTest, AServiceThatIsKilledAgainAndAgainIsNoStorm) {
+  auto evidence = Killed({{"anon", 60 * kMiB}, {"file", 0}, {"shmem", 0}, {"kernel", kMiB}});
+  for (uint32_t pid = 100; pid < 160; ++pid) {
+    evidence->kills.push_back(evidence->kills[0]);
+    evidence->kills.back().pid = pid;
+  }
+  EXPECT_EQ(VerdictOn(std::move(evidence)).cause, "unknown");
+}
+
+TEST(VerdictTest, TheKernelsCostOfThreads) {
+  EXPECT_EQ(VerdictOn(Killed({{"anon", 20 * kMiB},
+                              {"file", 0},
+                              {"shmem", 0},
+                              {"kernel", 42 * kMiB},
+                              {"kernel_stack", 8 * kMiB},
+                              {"pagetables", 10 * kMiB}}))
+                .cause,
+            "threads-or-processes");
+  EXPECT_EQ(VerdictOn(Killed({{"anon", 20 * kMiB},
+                              {"file", 0},
+                              {"shmem", 0},
+                              {"kernel", 42 * kMiB},
+                              {"kernel_stack", kMiB / 4},
+                              {"pagetables", 30 * kMiB}}))
+                .cause,
+            "kernel-memory");
+}
+
 TEST(VerdictTest, TheVictimIsNotTheCause) {
   auto evidence = Killed({{"anon", 62 * kMiB}, {"file", 0}, {"shmem", 0}, {"kernel", 2 * kMiB}});
   AddTask(evidence.get(), 31337, "shop", 1500);
@@ -255,6 +301,34 @@ TEST(VerdictTest, NothingHappened) {
   EXPECT_THAT(verdict.summary, HasSubstr("no proof that nothing happened"));
 }
 
+TEST(VerdictTest, AnEvictionSaysForWant) {
+  auto evidence = std::make_unique<Evidence>();
+  evidence->files.push_back({"kubelet.log", "kernel log", {}});
+  evidence->notices.push_back({{0, 1}, {}, NoticeKind::kEvictionReason, "ephemeral-storage", {}});
+  evidence->notices.push_back({{0, 2}, {}, NoticeKind::kEviction, "shop/web-0", {}});
+  const Verdict verdict = VerdictOn(std::move(evidence));
+  EXPECT_EQ(verdict.cause, "not-oom");
+  EXPECT_THAT(verdict.summary, HasSubstr("short of ephemeral-storage, not of memory"));
+}
+
+TEST(VerdictTest, AMonitorSawItGrow) {
+  auto evidence = std::make_unique<Evidence>();
+  evidence->files.push_back({"memory.csv", "memory samples", {}});
+  for (uint32_t i = 0; i < 20; ++i) {
+    Sample sample;
+    sample.place = {0, i + 2};
+    sample.time.unix_ns = int64_t{i + 1} * 10000000000;
+    sample.memory_bytes = (100 + i) * kMiB;
+    sample.limit_bytes = 129 * kMiB;
+    evidence->samples.push_back(sample);
+  }
+  const Verdict verdict = VerdictOn(std::move(evidence));
+  EXPECT_EQ(verdict.cause, "unknown");
+  EXPECT_NEAR(verdict.time_to_limit_s.value_or(0), 100, 1);
+  EXPECT_THAT(verdict.summary, HasSubstr("the limit of 129.0 MiB is"));
+  EXPECT_THAT(verdict.summary, HasSubstr("takes a recording"));
+}
+
 // --- With a recording ---
 
 class JoinedTest : public ::testing::Test {
@@ -322,6 +396,30 @@ TEST(SettingsTest, LinesFitATerminalAndFollowTheLimit) {
               Contains("docker run -e NODE_OPTIONS=--max-old-space-size=600"));
   EXPECT_THAT(SettingLines(Setting::kLimit, 0), Contains("docker run --memory=Nm --memory-swap=Nm"));
   EXPECT_TRUE(SettingLines(Setting::kNone, kMiB).empty());
+}
+
+std::string Meaning(const char* origin, const Number& memory, const Number& swap, const Number& reservation) {
+  Limits limits;
+  limits.memory_bytes = memory;
+  limits.memory_swap_bytes = swap;
+  limits.reservation_bytes = reservation;
+  std::string all;
+  for (const std::string& line : MeaningOf(limits, origin)) all += line + "; ";
+  return all;
+}
+
+TEST(SettingsTest, SaysWhatLimitsMean) {
+  EXPECT_THAT(Meaning("docker run", 64 * kMiB, {}, {}), HasSubstr("up to 64.0 MiB of swap"));
+  EXPECT_THAT(Meaning("docker run", 64 * kMiB, 64 * kMiB, {}), HasSubstr("no swap"));
+  EXPECT_THAT(Meaning("docker run", 64 * kMiB, kNoLimit, {}), HasSubstr("swap without a bound"));
+  EXPECT_THAT(Meaning("compose", 64 * kMiB, 80 * kMiB, {}), HasSubstr("up to 16.0 MiB of swap"));
+  EXPECT_THAT(Meaning("compose", {}, {}, 32 * kMiB), HasSubstr("no memory limit"));
+  EXPECT_THAT(Meaning("compose", {}, {}, 32 * kMiB), HasSubstr("reservation of 32.0 MiB is no limit"));
+  EXPECT_THAT(Meaning("docker", kNoLimit, {}, {}), HasSubstr("no memory limit"));
+  EXPECT_THAT(Meaning("kubernetes", 64 * kMiB, {}, 32 * kMiB), HasSubstr("request of 32.0 MiB is no limit"));
+  EXPECT_THAT(Meaning("kubernetes", 64 * kMiB, {}, {}), HasSubstr("the limit is also the request"));
+  EXPECT_THAT(Meaning("kubernetes", 64 * kMiB, {}, {}), Not(HasSubstr("swap")));
+  EXPECT_EQ(Meaning("docker", {}, {}, {}), "");
 }
 
 }  // namespace

@@ -251,6 +251,16 @@ TEST(DeclaredLimitsTest, ReadsCompose) {
   EXPECT_EQ(find("web").limits.pids, 100U);
   EXPECT_EQ(find("job").limits.memory_bytes, 64U << 20);
   EXPECT_EQ(find("free").limits.memory_bytes, std::nullopt);
+  EXPECT_EQ(find("web").place.line, 2U);
+  EXPECT_EQ(find("job").place.line, 8U);
+  EXPECT_EQ(find("free").place.line, 13U);
+}
+
+TEST(DeclaredLimitsTest, SwapOfZeroIsAsIfItWereNotThere) {
+  EXPECT_EQ(ReadText("docker run --memory=64m --memory-swap=0 a").declared.at(0).limits.memory_swap_bytes,
+            std::nullopt);
+  const Evidence compose = ReadText("services:\n  web: {mem_limit: 64m, memswap_limit: 0}\n");
+  EXPECT_EQ(compose.declared.at(0).limits.memory_swap_bytes, std::nullopt);
 }
 
 TEST(DeclaredLimitsTest, ReadsRunLines) {

@@ -98,10 +98,12 @@ TEST(ReadTest, ReportsWhatItCannotRead) {
   Evidence evidence;
   EXPECT_FALSE(ReadEvidence("/nonexistent/file", &evidence).ok());
   const std::string path = testing::TempDir() + "packed." + std::to_string(getpid());
-  std::ofstream(path) << "\x1f\x8b\x08 and so on";
-  const Result<bool> packed = ReadEvidence(path, &evidence);
-  ASSERT_FALSE(packed.ok());
-  EXPECT_THAT(packed.error().Text(), HasSubstr("compressed"));
+  for (const char* begin : {"\x1f\x8b\x08", "BZh", "\x28\xb5\x2f\xfd"}) {
+    std::ofstream(path) << begin << " and so on";
+    const Result<bool> packed = ReadEvidence(path, &evidence);
+    ASSERT_FALSE(packed.ok());
+    EXPECT_THAT(packed.error().Text(), HasSubstr("compressed"));
+  }
   std::filesystem::remove(path);
 }
 
