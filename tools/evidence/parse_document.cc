@@ -47,6 +47,18 @@ JsonValue FromYaml(const YAML::Node& node, int depth, size_t* budget) {
   return object;
 }
 
+// At the lines of three dashes, which separate documents wherever they stand.
+std::vector<std::string> SplitYaml(std::string_view text) {
+  std::vector<std::string> documents(1);
+  for (const std::string_view line : Split(text, '\n')) {
+    const bool separator = line.starts_with("---") && (line.size() == 3 || IsBlank(line[3]) || line[3] == '\r');
+    if (separator) documents.emplace_back();
+    documents.back() += separator ? line.substr(3) : line;
+    documents.back() += '\n';
+  }
+  return documents;
+}
+
 }  // namespace
 
 std::optional<JsonValue> ParseJson(std::string_view text) {
@@ -81,7 +93,8 @@ std::vector<JsonValue> ParseYaml(std::string_view text) {
   std::vector<JsonValue> documents;
   try {
     size_t budget = kMostYamlNodes;
-    for (const YAML::Node& node : YAML::LoadAll(std::string(text))) documents.push_back(FromYaml(node, 0, &budget));
+    // One by one: LoadAll does not come to an end where a bracket is closed that was not opened (yaml-cpp 0.7).
+    for (const std::string& document : SplitYaml(text)) documents.push_back(FromYaml(YAML::Load(document), 0, &budget));
     if (budget == 0) documents.clear();
   } catch (const YAML::Exception&) {
     documents.clear();

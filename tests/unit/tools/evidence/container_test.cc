@@ -220,6 +220,7 @@ TEST(ContainerTest, SurvivesDeepAndBrokenDocuments) {
   for (int i = 0; i < 50000; ++i) deep += R"({"items":[)";
   EXPECT_THAT(ReadText(deep).containers, IsEmpty());
   EXPECT_THAT(ReadText("a: &a [x]\nb: &b [*a,*a]\nkind: *b\nservices: [*b, *b\n").declared, IsEmpty());
+  EXPECT_THAT(ReadText("kind: Pod\n}}, x\n").containers, IsEmpty());
   EXPECT_THAT(ReadText(Inspect().substr(0, 300)).containers, SizeIs(1));
 }
 
