@@ -80,7 +80,8 @@ class Case(unittest.TestCase):
             env.update(variables)
         else:
             env.update({k: v for k, v in variables.items() if not k.startswith("MEMTRACE_")})
-            others = [path for path in env.get("LD_PRELOAD", "").split(":") if os.path.basename(path) not in ("", os.path.basename(LIBRARY))]
+            ours = ("", os.path.basename(LIBRARY))  # also the one for another architecture
+            others = [path for path in env.get("LD_PRELOAD", "").split(":") if os.path.basename(path) not in ours]
             env["LD_PRELOAD"] = ":".join(others) or None
         return {k: v for k, v in env.items() if v is not None}
 
