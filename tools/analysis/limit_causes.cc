@@ -49,10 +49,7 @@ std::optional<Finding> AncestorLimit(const Case& facts) {
                                 ? "the cgroup above, " + facts.incident.kill->oom_memcg
                                 : std::string("a cgroup above");
   finding.sentence = fmt::format(
-      "The limit of {} that was reached is not the container's own but that of {}, which it shares with all that lies "
-      "below "
-      "it.",
-      facts.LimitText(), whose);
+      "That is not the container's own limit but that of {}, which it shares with all that lies below it.", whose);
   if (const OomReport* report = facts.incident.report; report != nullptr && !report->tasks.empty()) {
     finding.evidence.push_back(facts.evidence()->Where(report->tasks.front().place) +
                                ": largest below that limit: " + LargestTasks(*report, 3));

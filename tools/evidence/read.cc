@@ -120,10 +120,12 @@ class FileReader {
     EvidenceFile& file = evidence_.files[file_];
     file.what = KindsSince(before_, evidence_, text_.looks_like_log());
     if (kills_.left_out() > 0) file.losses.push_back(fmt::format("{} more kills are left out", kills_.left_out()));
-    if (*unpacked.damaged) file.losses.emplace_back("the compressed data is damaged or cut: what came before was read");
+    damaged_ = *unpacked.damaged;
+    if (damaged_) file.losses.emplace_back("the compressed data is damaged or cut: what came before was read");
     if (text_.left_out() > 0) file.losses.push_back(fmt::format("{} more reports are left out", text_.left_out()));
     return !file.what.empty();
   }
+  bool damaged() const { return damaged_; }  // the compressed data ended early or made no sense
 
  private:
   bool TakeDocuments(std::string_view text) {
@@ -180,6 +182,7 @@ class FileReader {
   KillList kills_;
   const Sizes before_;
   TextEvidence text_;
+  bool damaged_ = false;
 };
 
 class Descriptor {
@@ -242,7 +245,8 @@ Result<bool> ReadEvidence(const std::string& path, Evidence* evidence, std::stri
     first = false;
     return count > 0 && !compressed ? static_cast<size_t>(count) : 0;
   };
-  const bool recognised = FileReader(name, evidence).Read(source);
+  FileReader reader(name, evidence);
+  const bool recognised = reader.Read(source);
   std::vector<std::string>& losses = evidence->files.back().losses;
   std::optional<Error> failure;
   if (compressed) {
@@ -250,8 +254,8 @@ Result<bool> ReadEvidence(const std::string& path, Evidence* evidence, std::stri
                     "unpack it first, or pipe it: xzcat, zstdcat or bzcat FILE | memtrace-report -"};
   } else if (error != 0 && !recognised) {
     failure = Error{ErrorCode::kUnreadable, "cannot read " + name, std::strerror(error)};
-  } else if (!losses.empty() && !recognised) {
-    failure = Error{ErrorCode::kUnreadable, "cannot read " + name, losses.front()};
+  } else if (reader.damaged() && !recognised) {
+    failure = Error{ErrorCode::kUnreadable, "cannot read " + name, "its compressed data is damaged"};
   }
   if (failure) {
     evidence->files.pop_back();
