@@ -16,6 +16,8 @@ namespace memtrace::injector {
 namespace {
 
 constexpr auto kStopLimit = std::chrono::seconds(5);
+// A thread that could run but is given no processor: a busy machine, or a quota that is used up.
+constexpr auto kStarvedLimit = std::chrono::seconds(60);
 constexpr long kOptions = PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC;
 
 long Ptrace(int request, pid_t thread, uintptr_t address = 0, uintptr_t data = 0) {
@@ -72,7 +74,8 @@ Problem Tracer::Seize() {
 
 Problem Tracer::StopAll() {
   stopping_ = true;
-  const auto deadline = TracerClock::now() + kStopLimit;
+  const auto begin = TracerClock::now();
+  auto deadline = begin + kStopLimit;
   for (const auto& [id, thread] : threads_) {
     if (!thread.stopped) Ptrace(PTRACE_INTERRUPT, id);
   }
@@ -81,10 +84,16 @@ Problem Tracer::StopAll() {
     const auto late = std::find_if(threads_.begin(), threads_.end(), running);
     if (late == threads_.end()) return "";
     const TraceEvent event = Wait(deadline);
-    if (event.kind == TraceEvent::Kind::kTimeout) {
-      return "thread " + std::to_string(late->first) + " did not stop within 5 s: it waits for a device or a file " +
-             "system, or its cgroup is frozen (docker pause); try again when it runs";
+    if (event.kind != TraceEvent::Kind::kTimeout) continue;
+    const bool starved = StatusField(late->first, "State:") == "R";
+    if (starved && deadline < begin + kStarvedLimit) {
+      deadline = begin + kStarvedLimit;
+      continue;
     }
+    const std::string thread = "thread " + std::to_string(late->first);
+    if (starved) return thread + " was given no processor for a minute; try again when the machine is less busy";
+    return thread + " did not stop within 5 s: it waits for a device or a file system, or its cgroup is frozen " +
+           "(docker pause); try again when it runs";
   }
   return replaced_ ? "the process has become another program meanwhile; try again" : "the process ended";
 }
