@@ -27,6 +27,8 @@ constexpr double kNormal98 = 2.0;  // one-sided
 constexpr double kGrowingPart = 0.2;
 // The clock's octaves say nothing about a life of less work than this.
 constexpr double kSmallestWork = 512 * 1024;
+// Fewer recorded blocks say nothing about what becomes of the others.
+constexpr double kFewestBlocks = 8;
 
 double Sum(const std::array<double, kOctaves>& bytes) { return std::accumulate(bytes.begin(), bytes.end(), 0.0); }
 
@@ -143,7 +145,7 @@ bool IsOneBuffer(const SiteHistory& history, const Survival& survival, double li
 Behaviour Classify(const SiteHistory& history, const Survivors& survivors, const Survival& survival, double live,
                    double now) {
   if (survival.one_buffer) return Behaviour::kGrowing;
-  if (now < kSmallestWork || live < 4 * history.bytes_per_sample) return Behaviour::kUnknown;
+  if (now < kSmallestWork || live < kFewestBlocks * history.bytes_per_sample) return Behaviour::kUnknown;
   if (survival.score < kGrowingPart * live) {
     double old = 0;
     for (int i = 0; i < kOctaves; ++i) {
