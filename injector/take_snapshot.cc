@@ -6,11 +6,16 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
+#include <cstddef>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <optional>
+#include <set>
+#include <thread>
 #include <vector>
 
 #include "injector/container_root.h"
@@ -122,6 +127,86 @@ std::optional<Place> Find(pid_t pid, const SharedMapping& mapping) {
 
 SnapshotOutcome Failed(std::string message) { return {false, "", std::move(message)}; }
 
+constexpr auto kPatience = std::chrono::seconds(10);  // until the process allocates
+constexpr auto kSearchPatience = std::chrono::seconds(70);
+constexpr auto kPause = std::chrono::milliseconds(20);
+
+template <typename Condition>
+bool Await(Condition condition, std::chrono::seconds patience) {
+  const auto end = std::chrono::steady_clock::now() + patience;
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::sleep_for(kPause);
+  }
+  return true;
+}
+
+std::optional<format::Header> ReadHeader(int directory, const std::string& name) {
+  const Descriptor file(openat(directory, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  format::Header header{};
+  if (!file.ok() || pread(file.get(), &header, sizeof(header), 0) != static_cast<ssize_t>(sizeof(header)))
+    return std::nullopt;
+  return memcmp(header.magic, format::kMagic, sizeof(header.magic)) == 0 ? std::optional(header) : std::nullopt;
+}
+
+// Names of the snapshots with that stem in the directory.
+std::set<std::string> SnapshotsOf(const Place& place, const std::string& stem) {
+  std::set<std::string> names;
+  std::error_code error;
+  const std::filesystem::path path = "/proc/self/fd/" + std::to_string(place.directory.get());
+  for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
+    std::string name = entry.path().filename();
+    if (name.starts_with(stem + ".") && name.ends_with(core::kSnapshotEnding.data)) names.insert(std::move(name));
+  }
+  return names;
+}
+
+bool Ask(const Place& place, uint32_t value) {
+  const Descriptor file(open(("/proc/self/fd/" + std::to_string(place.file.get())).c_str(), O_WRONLY | O_CLOEXEC));
+  return file.ok() && pwrite(file.get(), &value, sizeof(value), offsetof(format::Header, look_wanted)) ==
+                          static_cast<ssize_t>(sizeof(value));
+}
+
+// The snapshot into the directory that was asked for, under its own name.
+std::string MoveTo(const std::string& directory, const Place& place, const std::string& name) {
+  const std::string from = "/proc/self/fd/" + std::to_string(place.directory.get()) + "/" + name;
+  std::error_code error;
+  std::filesystem::copy_file(from, directory + "/" + name, error);
+  if (error) return error.message();
+  std::filesystem::remove(from, error);
+  return "";
+}
+
+// The process takes the snapshot; we wait until it says what was found, or why it could not look.
+SnapshotOutcome AskForLostBlocks(const SnapshotOrder& order, const Place& place, const std::string& stem) {
+  const std::set<std::string> before = SnapshotsOf(place, stem);
+  if (!Ask(place, 1)) return Failed("cannot write to the recording of process " + order.pid + ": " + strerror(errno));
+  std::string name;
+  const auto appeared = [&] {
+    for (const std::string& candidate : SnapshotsOf(place, stem)) {
+      const auto header = before.contains(candidate) ? std::nullopt : ReadHeader(place.directory.get(), candidate);
+      if (header && header->look != static_cast<uint32_t>(format::LookState::kNone)) name = candidate;
+    }
+    return !name.empty();
+  };
+  if (!Await(appeared, kPatience)) {
+    Ask(place, 0);
+    return Failed("process " + order.pid + " has not allocated anything for " + std::to_string(kPatience.count()) +
+                  " s, and it looks for lost blocks only then. Give it something to do, or start it with " +
+                  "MEMTRACE_REACHABILITY=1 and send it the snapshot signal");
+  }
+  const auto settled = [&] {
+    const auto header = ReadHeader(place.directory.get(), name);
+    return !header || header->look != static_cast<uint32_t>(format::LookState::kUnderWay);
+  };
+  Await(settled, kSearchPatience);  // else the report says that the search had not ended
+  const bool beside = order.directory.empty();
+  const std::string shown = (beside ? place.shown : order.directory) + "/" + name;
+  const std::string trouble = beside ? "" : MoveTo(order.directory, place, name);
+  if (!trouble.empty()) return Failed("cannot write " + Printable(shown, 1024) + ": " + trouble);
+  return {true, shown, ""};
+}
+
 }  // namespace
 
 SnapshotOutcome TakeSnapshotOf(const SnapshotOrder& order) {
@@ -138,6 +223,11 @@ SnapshotOutcome TakeSnapshotOf(const SnapshotOrder& order) {
     const std::optional<Place> found = Find(pid, mapping);
     const auto recording = found ? MappedRecording::Open(found->file) : nullptr;
     if (recording == nullptr) continue;
+    if (order.reachability) {
+      std::string stem = mapping.path.substr(mapping.path.rfind('/') + 1);
+      stem.resize(stem.size() - core::kRecordingEnding.size);
+      return AskForLostBlocks(order, *found, stem);
+    }
     const bool beside = order.directory.empty();
     const Descriptor elsewhere(beside ? -1 : open(order.directory.c_str(), O_PATH | O_CLOEXEC));
     const std::string place = "/proc/self/fd/" + std::to_string(beside ? found->directory.get() : elsewhere.get());

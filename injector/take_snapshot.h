@@ -9,6 +9,9 @@ namespace memtrace::injector {
 struct SnapshotOrder {
   std::string pid;        // as seen from here
   std::string directory;  // of the snapshot; empty: beside the recording
+  // Lost blocks are looked for, which only the process itself can do: it is asked through its recording, and takes the
+  // snapshot as soon as it allocates.
+  bool reachability = false;
 };
 
 struct SnapshotOutcome {

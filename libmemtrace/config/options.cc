@@ -36,6 +36,8 @@ constexpr Variable kVariables[] = {
     {"MEMTRACE_COMMAND", ParseCommand, "1", "0 or 1", "0: the command line is not stored"},
     {"MEMTRACE_TERMINATION_LOG", ParseTerminationLog, "", "a path of less than 480 bytes",
      "each snapshot also writes a summary there, such as /dev/termination-log"},
+    {"MEMTRACE_REACHABILITY", ParseReachability, "0", "0 or 1",
+     "1: each snapshot also finds the blocks that no pointer leads to any more, in a copy of the process"},
     {"MEMTRACE_QUIET", ParseQuiet, "0", "0 or 1", "1: no line on standard error"},
     {"MEMTRACE_SEED", ParseSeed, "0", "a number, decimal or with 0x",
      "seed of the sampling, for repeatable runs; 0: random"},

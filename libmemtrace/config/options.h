@@ -43,6 +43,7 @@ struct Options {
   bool store_command;
   char termination_log[kMaxPath];  // absolute; empty: none
   bool quiet;
+  bool reachability;
   uint64_t seed;  // 0: random
   Unwinder unwinder;
   uint32_t run_pid;  // the process that `memtrace run` became; 0: none

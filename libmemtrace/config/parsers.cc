@@ -214,6 +214,7 @@ bool ParseSkip(Text value, Options* options) { return CopyList(value, options->s
 bool ParseDepth(Text value, Options* options) { return ParseRange(value, 1, kMaxDepth, &options->depth); }
 bool ParseCommand(Text value, Options* options) { return ParseBool(value, &options->store_command); }
 bool ParseTerminationLog(Text value, Options* options) { return CopyPath(value, options->termination_log); }
+bool ParseReachability(Text value, Options* options) { return ParseBool(value, &options->reachability); }
 bool ParseQuiet(Text value, Options* options) { return ParseBool(value, &options->quiet); }
 
 bool ParseSeed(Text value, Options* options) {

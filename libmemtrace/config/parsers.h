@@ -21,6 +21,7 @@ bool ParseSkip(rt::Text value, Options* options);
 bool ParseDepth(rt::Text value, Options* options);
 bool ParseCommand(rt::Text value, Options* options);
 bool ParseTerminationLog(rt::Text value, Options* options);
+bool ParseReachability(rt::Text value, Options* options);
 bool ParseQuiet(rt::Text value, Options* options);
 bool ParseSeed(rt::Text value, Options* options);
 bool ParseUnwinder(rt::Text value, Options* options);

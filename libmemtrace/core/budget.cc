@@ -17,7 +17,7 @@ constexpr uint64_t kGuessedNsPerTickQ20 = (uint64_t{1} << 20) * 40;
 constexpr uint64_t kLeastScale = (uint64_t{1} << 20) / 10;
 constexpr uint64_t kMostScale = (uint64_t{1} << 20) * 1000;
 // Longer stays are those during which the thread was not running, with few exceptions: reading a module's tables for
-// the first time, a page fault that waits for the disk.
+// the first time, a page fault that waits for the disk. They stand for no others.
 constexpr uint64_t kLongestStayNs = 50'000;
 constexpr uint64_t kFlushNs = 20'000;
 // A look takes about a microsecond: it comes after so much time in the slow path at least, or of the wall clock.
@@ -92,8 +92,9 @@ void EndStay(StayMeter* meter, uint64_t begin_ticks) {
   const uint64_t now_ticks = rt::ReadTicks();
   const uint64_t ticks = static_cast<int64_t>(now_ticks - begin_ticks) > 0 ? now_ticks - begin_ticks : 0;
   const uint64_t longest = TicksOf(kLongestStayNs);
-  meter->pending_ticks += (ticks < longest ? ticks : longest) * (meter->others + 1);
-  meter->pending_stays += meter->others + 1;
+  const uint64_t stays = ticks < longest ? meter->others + 1 : 1;
+  meter->pending_ticks += (ticks < longest ? ticks : longest) * stays;
+  meter->pending_stays += stays;
   format::Header& h = p.recording.header();
   const bool coarse = h.rates[Load(h.rate_index)].bytes >= kCoarseRate;
   meter->until = static_cast<uint32_t>((now_ticks >> 1) & (coarse ? kCoarseMask : kDenseMask));

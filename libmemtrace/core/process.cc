@@ -190,6 +190,7 @@ void Forget() {
   g_filter.Clear();
   for (rt::Lock* lock : {&p.module_lock, &p.rate_lock, &p.attach_lock, &p.timeline_lock}) lock->Reset();
   p.snapshot_running.store(false, std::memory_order_relaxed);
+  p.copy.store(0, std::memory_order_relaxed);
   p.brink = false;
 }
 

@@ -80,6 +80,7 @@ struct Process {
   TimelineSlots timeline;
   std::atomic<uint32_t> thresholds_taken{0};
   std::atomic<bool> snapshot_running{false};
+  std::atomic<int> copy{0};  // process id of the copy in which lost blocks are looked for, see lost_blocks.h
   Budget budget;
   bool brink = false;
   uint64_t rate_before_brink = 0;

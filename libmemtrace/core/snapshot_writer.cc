@@ -129,7 +129,8 @@ class Writer {
     blobs_ = &stream;
     if (request_.cgroup->version != 0) rt::VisitCgroupFiles(*request_.cgroup, &Writer::AddCgroupFile, this);
     for (const rt::Text name : kProcFiles) AddProcFile(name);
-    if (request_.trigger == format::Trigger::kRequest) AddProcFile(kRollup);
+    const bool outside = request_.trigger == format::Trigger::kRequest && request_.look == format::LookState::kNone;
+    if (outside) AddProcFile(kRollup);
     AddPerfMap(&stream, buffer);
     stream.Finish();
     blob_bytes_ = stream.stream_bytes();
@@ -184,6 +185,7 @@ class Writer {
     h->trigger = static_cast<uint32_t>(request_.trigger);
     h->trigger_percent = request_.trigger_percent;
     h->snapshot_number = request_.number;
+    h->look = static_cast<uint32_t>(request_.look);
     h->end_ns = rt::NowNanoseconds(rt::Clock::kRealtime);
     return Syscall(__NR_lseek, fd_, 0, 0) == 0 && rt::WriteAll(fd_, front_, front_bytes_);
   }

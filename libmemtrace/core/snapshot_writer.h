@@ -26,6 +26,8 @@ struct SnapshotRequest {
   uint8_t* workspace;
   // Descriptor of the file in which the process names the code that it makes at run time; -1: none.
   int perf_map = -1;
+  // What is said of lost blocks for now.
+  format::LookState look = format::LookState::kNone;
 };
 inline constexpr rt::Text kRecordingEnding = ".rec";
 inline constexpr rt::Text kSnapshotEnding = ".snap";

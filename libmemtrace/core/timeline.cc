@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include "libmemtrace/core/footprint.h"
+#include "libmemtrace/core/lost_blocks.h"
 #include "libmemtrace/core/process.h"
 #include "libmemtrace/core/rate.h"
 #include "libmemtrace/core/snapshot.h"
@@ -137,6 +138,7 @@ void CheckTimeline(const format::ThreadBuffer& buffer) {
     StopRecording();
     return;
   }
+  if (Load(p.recording.header().look_wanted) != 0) TakeSnapshot(format::Trigger::kRequest, 0);
   const uint64_t now_ticks = rt::ReadTicks();
   if (!grown && now_ticks - p.last_look_ticks.load(std::memory_order_relaxed) < TicksOf(kLookNs)) return;
   p.last_look_ticks.store(now_ticks, std::memory_order_relaxed);
@@ -145,6 +147,7 @@ void CheckTimeline(const format::ThreadBuffer& buffer) {
   if (now < due && !grown) return;
   // One thread at a time; the others see a due time far away.
   if (due == kUnknown || !p.next_tick_ns.compare_exchange_strong(due, kUnknown, std::memory_order_acquire)) return;
+  if (p.copy.load(std::memory_order_relaxed) != 0) ReapCopy();
   const rt::MemoryUse use = ReadUse();
   StorePoint(use);
   uint64_t tick_ns = kTickNs;

@@ -58,6 +58,19 @@ enum class Libc : uint32_t { kUnknown = 0, kGlibc = 1, kMusl = 2 };
 // What the world wants of the process, see Header::wanted.
 enum class Wanted : uint32_t { kRecord = 0, kStop = 1 };
 
+// Whether lost blocks were looked for, see Header::look.
+enum class LookState : uint32_t {
+  kNone = 0,        // nobody asked
+  kUnderWay = 1,    // or whoever looked did not live to tell
+  kDone = 2,        // the marks in the live table hold
+  kNoMemory = 3,    // too close to the memory limit for a copy of the process
+  kNoCopy = 4,      // the kernel refused the copy
+  kNotStopped = 5,  // ... or to stop the threads for it
+  kTooLong = 6,
+  kUnreadable = 7,  // /proc or the recording, from the copy
+  kBusy = 8,        // the copy of the snapshot before was still being searched
+};
+
 // Why the sampling interval changed.
 enum class RateReason : uint32_t { kInitial = 0, kTableFull = 1, kBrink = 2, kBudget = 3 };
 
@@ -176,13 +189,21 @@ struct Header {
   uint64_t slow_path_ns;
   uint64_t cgroup_limit_bytes;  // kUnknown: no limit found
   uint64_t private_bytes;       // memory of the library outside of this file
-  // Wanted. The only word that others write, into the file of the running process. kStop: within 64 recorded events,
+  // Wanted. A word that others write, into the file of the running process. kStop: within 64 recorded events,
   // or one of 64 KiB, kFlagStopped and end_ns are set, and nothing is written to this file any more. kRecord again:
   // when the program has allocated another MiB it begins a new file, with Origin::kAttach, beside this one.
   uint32_t wanted;
-  uint32_t reserved0;
+  // The other word that others write: 1 asks for a snapshot in which lost blocks are looked for, taken as soon as kStop
+  // would be obeyed; it is 0 again when that has begun.
+  uint32_t look_wanted;
   uint64_t heap_bytes_before;  // Origin::kAttach: in use in the allocator before; kUnknown if it does not tell
-  uint8_t reserved[40];
+  // Of a snapshot. The other three are stored before `look`, and so are the marks, see kBucketLostShift: a snapshot may
+  // have its name before it is known which blocks are lost.
+  uint32_t look;           // LookState
+  uint32_t look_error;     // error number behind it, 0: none
+  uint64_t look_pause_ns;  // for which all threads of the program stood still
+  uint64_t look_ns;        // from then to the marks
+  uint8_t reserved[16];
 };
 static_assert(sizeof(Header) % 64 == 0 && sizeof(Header) <= 4096);
 static_assert(offsetof(Header, version) == 8 && offsetof(Header, header_bytes) == 12);

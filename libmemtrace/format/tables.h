@@ -44,12 +44,14 @@ struct LiveBucket {
   uint32_t nodes[3];
   uint32_t sizes[3];   // low 32 bits
   uint32_t births[3];  // EncodeBirth(work clock)
-  uint32_t meta;       // bit 31: locked; low 24 bits: chained overflow bucket + 1, 0 none
+  uint32_t meta;       // bit 31: locked; low 24 bits: chained overflow bucket + 1, 0 none; see also kBucketLostShift
 };
 static_assert(sizeof(LiveBucket) == 64);
 inline constexpr uint32_t kBucketsPerChunk = kChunkBytes / sizeof(LiveBucket);
 inline constexpr uint32_t kBucketLocked = 1u << 31;
 inline constexpr uint32_t kBucketNextMask = 0xffffff;
+// Of a snapshot with LookState::kDone: bit 24 + i of `meta` says that no pointer led to block i any more.
+inline constexpr int kBucketLostShift = 24;
 
 // keys[i]: address in the low 48 bits, index of the rate in 6 bits, bits 32..41 of the size.
 inline constexpr int kAddressBits = 48;
@@ -116,9 +118,9 @@ inline constexpr uint32_t kColumnsPerChunk = kChunkBytes / sizeof(ColumnCell);
 // Columns 0..31: bytes freed at an age of [2^(11+i), 2^(12+i)) bytes of work; the first takes
 // everything younger, the last everything older.
 // Columns 32..63: bytes allocated while the work clock was in [2^(15+i), 2^(16+i)), likewise.
-// Columns 64..95: bytes that a cell held (allocated less freed) just before its first allocation while the work clock was
-// in that octave, added up over the cells that had allocated before; a single one may be negative. So one snapshot shows
-// what a site has grown by since. Only in ColumnCells.
+// Columns 64..95: bytes that a cell held (allocated less freed) just before its first allocation while the work clock
+// was in that octave, added up over the cells that had allocated before; a single one may be negative. So one snapshot
+// shows what a site has grown by since. Only in ColumnCells.
 inline constexpr int kOctaves = 32;
 inline constexpr int kHeldColumns = 2 * kOctaves;
 inline constexpr int kColumns = 3 * kOctaves;

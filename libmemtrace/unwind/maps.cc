@@ -44,6 +44,7 @@ bool ParseMapping(rt::Text line, Mapping* mapping) {
   mapping->readable = permissions[0] == 'r';
   mapping->writable = permissions[1] == 'w';
   mapping->executable = permissions[2] == 'x';
+  mapping->shared = permissions[3] == 's';
   mapping->path = rt::Trim(line);
   return true;
 }

@@ -18,6 +18,7 @@ struct Mapping {
   bool readable = false;
   bool writable = false;
   bool executable = false;
+  bool shared = false;
   rt::Text path;  // as the kernel prints it; holds until the next line is read
 
   bool SameFile(const Mapping& other) const { return inode != 0 && inode == other.inode && device == other.device; }

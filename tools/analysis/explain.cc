@@ -52,6 +52,17 @@ std::string TrendSentence(const SuspectEvidence& evidence) {
   return text;
 }
 
+std::string LostSentence(const Suspect& suspect) {
+  if (!suspect.lost) return "";
+  if (suspect.live_allocations == 0) return "";
+  if (suspect.lost->allocations == 0)
+    return " Pointers to all of these blocks exist: a container or list that only grows, not memory that was "
+           "forgotten.";
+  return fmt::format(" {} of {} blocks ({}) are lost for certain: no pointer to them exists.",
+                     FormatCount(suspect.lost->allocations), FormatCount(suspect.live_allocations),
+                     FormatBytes(suspect.lost->bytes));
+}
+
 }  // namespace
 
 std::string Explain(const Suspect& suspect, uint64_t work_bytes, const SuspectLimits& limits,
@@ -62,7 +73,7 @@ std::string Explain(const Suspect& suspect, uint64_t work_bytes, const SuspectLi
   } else if (suspect.places > 1) {
     text += fmt::format(" It is allocated at {} places on the same call path; the largest is shown.", suspect.places);
   }
-  return text + TrendSentence(evidence);
+  return text + TrendSentence(evidence) + LostSentence(suspect);
 }
 
 }  // namespace memtrace::tools

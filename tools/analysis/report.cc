@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "tools/analysis/process_state.h"
+#include "tools/analysis/reachability.h"
 #include "tools/analysis/work_clock.h"
 #include "tools/common/numbers.h"
 #include "tools/common/quantity.h"
@@ -164,6 +165,7 @@ std::vector<std::string> BlindSpots(const Report& report) {
     spots.push_back(fmt::format("Not recorded: {} allocations, {} frees ({}).", totals.dropped_allocations,
                                 totals.dropped_frees, reason));
   }
+  if (const std::string reason = WhyNotLooked(*report.profile); !reason.empty()) spots.push_back(reason);
   return spots;
 }
 
@@ -191,6 +193,7 @@ std::string Report::DropReason() const {
 Report BuildReport(ProcessStates states, Symbolizer* symbolizer, const std::string& proc,
                    const Suppressions& suppressions) {
   Report report;
+  CarryLost(&states);
   const format::Header& header = states.back().header;
   report.started_ns = header.process_start_ns != 0 ? header.process_start_ns : header.start_ns;
   report.timeline = MergeTimelines(states, report.started_ns);

@@ -88,13 +88,20 @@ SiteTable BuildSites(const Profile& profile) {
   SiteTable table;
   std::vector<Site> merged = MergeByFrames(profile, &table.site_of_node);
   std::vector<LiveEstimate> live(merged.size());
-  for (const LiveBlock& block : profile.live) live[table.site_of_node[block.node]].Add(block.size, block.rate_bytes);
+  std::vector<LiveEstimate> lost(merged.size());
+  for (const LiveBlock& block : profile.live) {
+    const uint32_t site = table.site_of_node[block.node];
+    live[site].Add(block.size, block.rate_bytes);
+    if (block.lost) lost[site].Add(block.size, block.rate_bytes);
+  }
   const uint64_t rate_bytes = profile.CoarsestRate();
 
   std::vector<uint32_t> order;
   for (uint32_t i = 0; i < merged.size(); ++i) {
     if (CountsNothing(merged[i], live[i])) continue;
     Finish(live[i], rate_bytes, &merged[i]);
+    merged[i].lost_bytes = lost[i].bytes();
+    merged[i].lost_allocations = lost[i].allocations();
     order.push_back(i);
   }
   std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return ShownBefore(merged[a], merged[b]); });

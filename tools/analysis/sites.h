@@ -21,6 +21,8 @@ struct Site {
   uint64_t peak_bytes = 0;
   uint64_t live_allocations = 0;
   uint64_t live_bytes = 0;
+  uint64_t lost_allocations = 0;  // of the live ones, those that no pointer leads to; 0 too where nobody looked
+  uint64_t lost_bytes = 0;
   Interval live_bytes_ci95;
   double bytes_per_sample = 1;  // what one recorded block of this site stands for
   Behaviour behaviour = Behaviour::kUnknown;

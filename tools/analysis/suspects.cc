@@ -53,6 +53,11 @@ std::optional<uint64_t> AgeQuantile(std::span<const AgedBytes> by_age, double sh
   return std::nullopt;
 }
 
+// What no pointer leads to will never be freed, whatever the statistics say.
+bool IsMostlyLost(const Suspect& suspect) {
+  return suspect.lost && suspect.lost->bytes > 0 && suspect.lost->bytes >= suspect.live_bytes / 2;
+}
+
 // Looks at candidates and keeps those that are suspects.
 class Investigation {
  public:
@@ -175,7 +180,8 @@ class Investigation {
     suspect.paths = static_cast<uint32_t>(places.CountPaths(candidate.parts));
     suspect.live_bytes = candidate.live_bytes;
     suspect.live_allocations = candidate.live_allocations;
-    suspect.kind = found.kind;
+    suspect.lost = LostOf(suspect.sites);
+    suspect.kind = IsMostlyLost(suspect) ? SuspectKind::kGrowing : found.kind;  // what is lost fills nothing
     suspect.survival = found.survival;
     if (const auto rate = clock_.BytesPerSecond(found.survival.window_begin))
       suspect.growth_bytes_per_s = *rate * found.survival.growth;
@@ -183,6 +189,16 @@ class Investigation {
     while (!ids_.insert(suspect.id).second)
       suspect.id = SuspectId(StableHash(candidate.name_hash).Add(ids_.size()).value());
     found_.push_back(std::move(suspect));
+  }
+
+  std::optional<LostBlocks> LostOf(std::span<const uint32_t> sites) const {
+    if (!profile_.looked()) return std::nullopt;
+    LostBlocks lost;
+    for (const uint32_t site : sites) {
+      lost.allocations = SaturatingAdd(lost.allocations, table_.sites[site].lost_allocations);
+      lost.bytes = SaturatingAdd(lost.bytes, table_.sites[site].lost_bytes);
+    }
+    return lost;
   }
 
   // Of each suspect its live blocks, the youngest first: one pass over all there are.
@@ -208,7 +224,7 @@ class Investigation {
   void Conclude(std::span<const AgedBytes> by_age, Suspect* suspect) const {
     const SuspectEvidence evidence = CompareWithOlder(*suspect, by_age);
     if (!evidence.points.empty()) suspect->older.assign(evidence.points.begin(), evidence.points.end() - 1);
-    suspect->confidence = ConfidenceOf(suspect->survival, evidence);
+    suspect->confidence = IsMostlyLost(*suspect) ? Confidence::kConfirmed : ConfidenceOf(suspect->survival, evidence);
     suspect->why = Explain(*suspect, profile_.work_bytes, limits_, evidence);
     suspect->samples = by_age.size();
     const std::optional<uint64_t> middle = AgeQuantile(by_age, 0.5);

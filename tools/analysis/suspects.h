@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tools/analysis/reachability.h"
 #include "tools/analysis/sites.h"
 #include "tools/analysis/survival.h"
 #include "tools/analysis/trend.h"
@@ -41,7 +42,8 @@ struct Suspect {
   uint32_t paths = 1;       // call paths that read differently
   uint64_t live_bytes = 0;  // of all of them
   uint64_t live_allocations = 0;
-  uint64_t samples = 0;  // recorded blocks behind these two
+  std::optional<LostBlocks> lost;  // of these; nothing: not known
+  uint64_t samples = 0;            // recorded blocks behind these two
   SuspectKind kind = SuspectKind::kGrowing;
   Confidence confidence = Confidence::kPossible;
   Survival survival;

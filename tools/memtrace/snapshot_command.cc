@@ -48,6 +48,9 @@ void AddSnapshot(CLI::App* app, Action* action) {
   snapshot->add_option("-o,--output", order->directory, "directory for the snapshot (default: beside the recording)")
       ->check(CLI::ExistingDirectory)
       ->option_text("DIR");
+  snapshot->add_flag("--reachability", order->reachability,
+                     "also find the blocks that no pointer leads to any more, in a copy of the process; waits until it "
+                     "allocates");
   snapshot->callback([name, order, action] { *action = [name, order] { return Snapshot(*name, *order); }; });
 }
 

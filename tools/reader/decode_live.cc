@@ -21,11 +21,13 @@ class LiveTable {
       if (key == 0) continue;
       const uint64_t rate_bytes = profile_.header.rates[format::KeyRate(key)].bytes;
       if (rate_bytes == 0) profile_.losses.Add("sampling intervals of live blocks");
-      profile_.live.push_back(Checked({.address = format::KeyAddress(key),
-                                       .size = format::KeySize(key, bucket.sizes[i]),
-                                       .birth = std::min(format::DecodeBirth(bucket.births[i]), profile_.work_bytes),
-                                       .rate_bytes = std::max<uint64_t>(rate_bytes, 1),
-                                       .node = bucket.nodes[i]}));
+      profile_.live.push_back(
+          Checked({.address = format::KeyAddress(key),
+                   .size = format::KeySize(key, bucket.sizes[i]),
+                   .birth = std::min(format::DecodeBirth(bucket.births[i]), profile_.work_bytes),
+                   .rate_bytes = std::max<uint64_t>(rate_bytes, 1),
+                   .node = bucket.nodes[i],
+                   .lost = profile_.looked() && (bucket.meta >> (format::kBucketLostShift + i) & 1) != 0}));
     }
   }
 

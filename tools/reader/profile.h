@@ -38,6 +38,7 @@ struct LiveBlock {
   uint64_t birth = 0;       // on the work clock, at most Profile::work_bytes
   uint64_t rate_bytes = 1;  // sampling interval that it stands for; 1: every block was recorded
   uint32_t node = 0;
+  bool lost = false;  // no pointer led to it any more; see Profile::looked()
 };
 
 // What one allocation site did so far, estimated where sampled. At most one per node.
@@ -49,8 +50,8 @@ struct SiteCounts {
   uint64_t free_bytes = 0;
   uint64_t temporary_count_q16 = 0;
   uint64_t peak_bytes = 0;  // held by the site at the peak of the process
-  // By how much what it holds has grown since its first allocation in the present octave of the work clock, and in the octave
-  // before; too much rather than too little, where threads free what others allocated.
+  // By how much what it holds has grown since its first allocation in the present octave of the work clock, and in the
+  // octave before; too much rather than too little, where threads free what others allocated.
   int64_t grown_bytes[2] = {};
 };
 
@@ -113,6 +114,8 @@ struct Profile {
     for (const format::Rate& rate : header.rates) coarsest = std::max(coarsest, rate.bytes);
     return coarsest;
   }
+  // Whether it is known of each block if it is lost.
+  bool looked() const { return header.look == static_cast<uint32_t>(format::LookState::kDone); }
   bool is_snapshot() const { return header.state == static_cast<uint32_t>(format::State::kSnapshot); }
 };
 

@@ -56,6 +56,7 @@ void WriteSites(const Report& report, StackWriter* stacks, std::ostream* out) {
   const std::vector<Site>& sites = report.table.sites;
   ResolveStacks(report.table, report.frames.get());
   ProgressStage progress("writing sites", sites.size());
+  const bool looked = report.profile->looked();
   std::string text = "\"sites\":[";
   for (size_t i = 0; i < sites.size(); ++i) {
     const Site& site = sites[i];
@@ -63,11 +64,12 @@ void WriteSites(const Report& report, StackWriter* stacks, std::ostream* out) {
         std::back_inserter(text),
         "{}{{\"id\":\"{}\",\"allocations\":{},\"allocated_bytes\":{},\"live_allocations\":{},\"live_bytes\":{},"
         "\"live_bytes_ci95\":[{},{}],\"peak_bytes\":{},\"temporary_allocations\":{},"
-        "\"behaviour\":\"{}\",\"growth_bytes\":{},",
+        "\"behaviour\":\"{}\",\"growth_bytes\":{},\"lost_allocations\":{},\"lost_bytes\":{},",
         i > 0 ? ",\n" : "", SiteId(site), site.allocations, site.allocated_bytes, site.live_allocations,
         site.live_bytes, site.live_bytes_ci95.low, site.live_bytes_ci95.high, site.peak_bytes,
         site.temporary_allocations, Name(site.behaviour),
-        report.profile->has_history ? fmt::to_string(site.growth_bytes) : "null");
+        report.profile->has_history ? fmt::to_string(site.growth_bytes) : "null",
+        looked ? fmt::to_string(site.lost_allocations) : "null", looked ? fmt::to_string(site.lost_bytes) : "null");
     if (report.baseline) AppendDifference(*report.baseline, i, &text);
     text += "\"stack\":";
     stacks->Append(site.node, &text);

@@ -19,6 +19,23 @@ Json PidOfVictim(const Incident& incident) {
   return incident.kill != nullptr ? Json(incident.kill->pid) : Json(nullptr);
 }
 
+Json LostJson(const std::optional<LostBlocks>& lost) {
+  return {{"lost_allocations", lost ? Json(lost->allocations) : Json()},
+          {"lost_bytes", lost ? Json(lost->bytes) : Json()}};
+}
+
+Json ReachabilityJson(const Report& report) {
+  const Profile& profile = *report.profile;
+  const format::Header& header = profile.header;
+  const auto seconds = [](uint64_t ns) { return ns > 0 ? Json(Rounded(static_cast<double>(ns) / 1e9)) : Json(); };
+  Json json = {{"state", LookName(profile)},
+               {"error", header.look_error != 0 ? Json(header.look_error) : Json()},
+               {"pause_s", seconds(header.look_pause_ns)},
+               {"search_s", seconds(header.look_ns)}};
+  json.update(LostJson(SumLost(profile, report.table)));
+  return json;
+}
+
 }  // namespace
 
 std::string Dump(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); }
@@ -87,7 +104,8 @@ Json RecordingJson(const Report& report) {
       {"dropped",
        {{"allocations", totals.dropped_allocations},
         {"frees", totals.dropped_frees},
-        {"reason", OrNull(report.DropReason())}}}};
+        {"reason", OrNull(report.DropReason())}}},
+      {"reachability", ReachabilityJson(report)}};
   if (!report.recorded) ForgetValues(&json);
   return json;
 }
@@ -209,23 +227,25 @@ Json SuspectJson(const Report& report, size_t index) {
   Json related = Json::array();
   for (const Relation& relation : suspect.related)
     related.push_back({{"id", relation.id}, {"frames", relation.frames}});
-  return {{"id", suspect.id},
-          {"rank", index + 1},
-          {"site", SiteId(report.table.sites[suspect.site])},
-          {"kind", Name(suspect.kind)},
-          {"behaviour", Name(BehaviourOf(suspect.kind))},
-          {"confidence", Name(suspect.confidence)},
-          {"place", PlaceOf(suspect, report.table, report.frames.get())},
-          {"accumulates_at", suspect.point},
-          {"places", suspect.places},
-          {"paths", suspect.paths},
-          {"related", std::move(related)},
-          {"live_bytes", suspect.live_bytes},
-          {"growth_bytes_per_s",
-           suspect.growth_bytes_per_s ? Json(RoundToUint(*suspect.growth_bytes_per_s)) : Json(nullptr)},
-          {"survival", suspect.survival.never_dies},
-          {"age_s", {{"p50", SecondsJson(suspect.age_p50_s)}, {"p90", SecondsJson(suspect.age_p90_s)}}},
-          {"why", suspect.why}};
+  Json json = {{"id", suspect.id},
+               {"rank", index + 1},
+               {"site", SiteId(report.table.sites[suspect.site])},
+               {"kind", Name(suspect.kind)},
+               {"behaviour", Name(BehaviourOf(suspect.kind))},
+               {"confidence", Name(suspect.confidence)},
+               {"place", PlaceOf(suspect, report.table, report.frames.get())},
+               {"accumulates_at", suspect.point},
+               {"places", suspect.places},
+               {"paths", suspect.paths},
+               {"related", std::move(related)},
+               {"live_bytes", suspect.live_bytes},
+               {"growth_bytes_per_s",
+                suspect.growth_bytes_per_s ? Json(RoundToUint(*suspect.growth_bytes_per_s)) : Json(nullptr)},
+               {"survival", suspect.survival.never_dies},
+               {"age_s", {{"p50", SecondsJson(suspect.age_p50_s)}, {"p90", SecondsJson(suspect.age_p90_s)}}},
+               {"why", suspect.why}};
+  json.update(LostJson(suspect.lost));
+  return json;
 }
 
 }  // namespace memtrace::tools

@@ -193,6 +193,7 @@ void WriteText(std::span<const Report> reports, const TextOptions& options, std:
   WriteDifference(report, options.top, &page);
   WriteSuspects(report, options.top, &page);
   WriteSites(report, options.top, &page);
+  WriteLost(report, options.top, &page);
   WriteEvidence(report, &page);
   WriteLosses(report, &page);
   WriteEvidenceFiles(report, &page);

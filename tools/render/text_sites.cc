@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "tools/analysis/reachability.h"
 #include "tools/common/numbers.h"
 #include "tools/common/quantity.h"
 #include "tools/render/suspect_text.h"
@@ -153,6 +154,34 @@ void WriteSites(const Report& report, size_t top, Page* page) {
   page->Line(fmt::format("  {:<18}{:>8}{:>9}  in all; {} at the peak", FormatBytes(totals.live_bytes),
                          FormatCount(totals.live_allocations), FormatCount(totals.allocations),
                          FormatBytes(totals.peak_live_bytes)));
+}
+
+void WriteLost(const Report& report, size_t top, Page* page) {
+  const std::optional<LostBlocks> lost = SumLost(*report.profile, report.table);
+  if (!lost) return;
+  page->Heading("Lost for certain");
+  const std::string what =
+      lost->allocations == 0
+          ? "Nothing: pointers to all recorded blocks exist"
+          : fmt::format("{} in {} block{} that no pointer leads to any more", FormatBytes(lost->bytes),
+                        FormatCount(lost->allocations), lost->allocations == 1 ? "" : "s");
+  page->Paragraph(fmt::format("{} ({}).", what, HowLooked(*report.profile)), 2);
+  std::vector<const Site*> sites;
+  for (const Site& site : report.table.sites) {
+    if (site.lost_allocations > 0) sites.push_back(&site);
+  }
+  if (sites.empty()) return;
+  std::sort(sites.begin(), sites.end(), [](const Site* a, const Site* b) {
+    return a->lost_bytes != b->lost_bytes ? a->lost_bytes > b->lost_bytes : a->id < b->id;
+  });
+  page->Line("  lost                blocks           allocated by");
+  for (size_t i = 0; i < Shown(sites.size(), top); ++i) {
+    page->Line(fmt::format("  {:<18}{:>8}{:>9}  {}", FormatBytes(sites[i]->lost_bytes),
+                           FormatCount(sites[i]->lost_allocations), "",
+                           SiteName(report.frames.get(), *sites[i], kPageColumns - 39)));
+  }
+  const size_t hidden = sites.size() - Shown(sites.size(), top);
+  if (hidden > 0) page->Line(fmt::format("  ... {} more sites, see --top or --json", hidden), Style::kFaint);
 }
 
 void WriteDifference(const Report& report, size_t top, Page* page) {

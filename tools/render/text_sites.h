@@ -13,6 +13,8 @@ namespace memtrace::tools {
 void WriteSuspects(const Report& report, size_t top, Page* page);
 // Consumers by size.
 void WriteSites(const Report& report, size_t top, Page* page);
+// Blocks that no pointer leads to, largest sites first; nothing where nobody looked.
+void WriteLost(const Report& report, size_t top, Page* page);
 // What changed since the baseline, the largest changes first; nothing without one.
 void WriteDifference(const Report& report, size_t top, Page* page);
 

@@ -131,6 +131,14 @@ void RecordingBuilder::AddLive(uint64_t address, uint64_t size, uint32_t node, u
   AddBlock(&live_, format::LiveKey(address, rate_index, size), size, node, birth);
 }
 
+void RecordingBuilder::MarkLost(uint64_t address) {
+  for (format::LiveBucket& bucket : live_) {
+    for (int slot = 0; slot < 3; ++slot) {
+      if (format::KeyAddress(bucket.keys[slot]) == address) bucket.meta |= 1u << (format::kBucketLostShift + slot);
+    }
+  }
+}
+
 void RecordingBuilder::AddOverflow(uint64_t address, uint64_t size, uint32_t node, uint64_t birth) {
   AddBlock(&overflow_, format::LiveKey(address, 0, size), size, node, birth);
 }

@@ -35,6 +35,8 @@ class RecordingBuilder {
   uint32_t AddNode(const format::Node& node);
   void AddLive(uint64_t address, uint64_t size, uint32_t node, uint64_t birth = 0, uint32_t rate_index = 0);
   void AddOverflow(uint64_t address, uint64_t size, uint32_t node, uint64_t birth = 0);
+  // Marks the live block at this address as lost, which counts with Header::look.
+  void MarkLost(uint64_t address);
   void AddSite(const format::SiteCell& cell) { sites_.push_back(cell); }
   void AddColumn(uint32_t node, int column, uint64_t bytes) {
     columns_.push_back({format::ColumnKey(node, column), bytes});
