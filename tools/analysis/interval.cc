@@ -43,9 +43,7 @@ void LiveEstimate::Add(uint64_t size, uint64_t rate_bytes) {
   variance_ += w * w * (1 - p);
 }
 
-uint64_t LiveEstimate::allocations() const {
-  return format::RoundedCount(count_q16_);
-}
+uint64_t LiveEstimate::allocations() const { return format::RoundedCount(count_q16_); }
 
 Interval LiveEstimate::Interval95() const {
   if (!(variance_ > 0)) return {bytes_, bytes_};

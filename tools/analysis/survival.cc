@@ -14,15 +14,19 @@ struct BehaviourText {
   std::string_view words;
 };
 constexpr BehaviourText kBehaviours[] = {
-    {"unknown", "unknown"}, {"growing", "growing without bound"}, {"still-filling", "still filling"},
-    {"bounded", "bounded"}, {"start-up", "start-up"},             {"steady-turnover", "steady turnover"},
+    {"unknown", "unknown"},
+    {"growing", "growing without bound"},
+    {"still-filling", "still filling"},
+    {"bounded", "bounded"},
+    {"start-up", "start-up"},
+    {"steady-turnover", "steady turnover"},
 };
 
 // What never frees and comes this much more slowly than before is filling something up.
 constexpr double kSlowingDown = 0.7;
 // Survivors come this much more slowly than in the window as a whole: they have stopped coming.
 constexpr double kStopped = 0.25;
-constexpr double kNormal98 = 2.0;  // one-sided
+constexpr double kNormal99 = 2.33;  // one-sided
 // A site of which less than this part of what lives now grows has a steady turnover.
 constexpr double kGrowingPart = 0.2;
 // The clock's octaves say nothing about a life of less work than this.
@@ -103,11 +107,18 @@ Survivors SurvivorsByBirth(const SiteHistory& history, const Curve& curve, doubl
   return survivors;
 }
 
-// Whether so many fewer came lately than `share` of the rate before that chance does not explain it.
-bool FewerThan(double share, double latest, double before, double span, double bytes_per_sample) {
-  const double expected = share * before * span / bytes_per_sample;
-  const double seen = latest * span / bytes_per_sample;
-  return expected - seen > kNormal98 * std::sqrt(expected);
+// Bytes per byte of work, over so much work.
+struct Flow {
+  double rate;
+  double span;
+};
+// Whether so many fewer came lately than `share` of the flow before that chance does not explain it. Both are counts of
+// samples.
+bool FewerThan(double share, Flow latest, Flow before, double bytes_per_sample) {
+  if (before.span <= 0) return false;
+  const double expected = share * before.rate * latest.span / bytes_per_sample;
+  const double seen = latest.rate * latest.span / bytes_per_sample;
+  return expected - seen > kNormal99 * std::sqrt(expected * (1 + share * latest.span / before.span));
 }
 
 // At most so many bytes per byte of work can have come to stay lately: what is live now, less what was then. Of the
@@ -123,10 +134,10 @@ double NetGrowth(const SiteHistory& history, double now) {
   return fastest;
 }
 
-// The signature of a container that is replaced by a larger one: hardly ever more than one block alive, much larger than
-// they were on average; and that went on lately. One that grows by a factor is a good part of all bytes that the site
-// ever allocated. One that grows by steps is not: it ends twice as large as it was on average, after many steps, and
-// takes a larger part of the work from step to step, until it has nearly all.
+// The signature of a container that is replaced by a larger one: hardly ever more than one block alive, much larger
+// than they were on average; and that went on lately. One that grows by a factor is a good part of all bytes that the
+// site ever allocated. One that grows by steps is not: it ends twice as large as it was on average, after many steps,
+// and takes a larger part of the work from step to step, until it has nearly all.
 bool IsOneBuffer(const SiteHistory& history, const Survival& survival, double live, double ever, double now) {
   if (live <= 0 || history.live_blocks > 2.5) return false;
   const double times_the_average = live / history.live_blocks * history.allocations / ever;
@@ -155,11 +166,13 @@ Behaviour Classify(const SiteHistory& history, const Survivors& survivors, const
            : survival.any_death ? Behaviour::kSteadyTurnover
                                 : Behaviour::kBounded;
   }
-  const bool fewer_allocated = !survival.any_death && survival.window_share < kSlowingDown * survival.earlier_share &&
-                               FewerThan(1, survival.window_share, survival.earlier_share,
-                                         now - static_cast<double>(survival.window_begin), history.bytes_per_sample);
+  const auto begin = static_cast<double>(survival.window_begin);
+  const bool fewer_allocated =
+      !survival.any_death && survival.window_share < kSlowingDown * survival.earlier_share &&
+      FewerThan(1, {survival.window_share, now - begin}, {survival.earlier_share, begin}, history.bytes_per_sample);
   const bool fewer_survive = survivors.latest < kSlowingDown * survivors.before &&
-                             FewerThan(1, survivors.latest, survivors.before, survivors.span, history.bytes_per_sample);
+                             FewerThan(1, {survivors.latest, survivors.span}, {survivors.before, 3 * survivors.span},
+                                       history.bytes_per_sample);
   return fewer_allocated || fewer_survive ? Behaviour::kStillFilling : Behaviour::kGrowing;
 }
 
@@ -178,8 +191,9 @@ Survival AnalyseSurvival(const SiteHistory& history, uint64_t work_bytes) {
   // how much there is more than before. A leak passes all of them.
   result.growth = std::min({result.window_share * result.never_dies, survivors.all, NetGrowth(history, now)});
   const double usual = std::max(survivors.all, survivors.before);
-  const bool stopped = survivors.latest < kStopped * usual &&
-                       FewerThan(kStopped, survivors.latest, usual, survivors.span, history.bytes_per_sample);
+  const bool stopped =
+      survivors.latest < kStopped * usual &&
+      FewerThan(kStopped, {survivors.latest, survivors.span}, {usual, 2 * survivors.span}, history.bytes_per_sample);
   if (stopped) result.growth = 0;
   const double live = Sum(history.alive);
   const double ever = live + Sum(history.died);
