@@ -9,6 +9,14 @@ namespace {
 
 Bytes Limited(const Number& limit) { return limit && *limit < (uint64_t{1} << 60) ? limit : std::nullopt; }
 
+// Of rows that all speak of the same container; else nobody knows which one is meant.
+const Sample* LastOfOneContainer(const Evidence& evidence) {
+  for (const Sample& sample : evidence.samples) {
+    if (sample.id != evidence.samples.front().id || sample.name != evidence.samples.front().name) return nullptr;
+  }
+  return evidence.samples.empty() ? nullptr : &evidence.samples.back();
+}
+
 void FillCgroup(const Incident& incident, Report* report) {
   CgroupFacts& facts = report->cgroup;
   const auto fill = [](Bytes* fact, const Bytes& value) {
@@ -35,6 +43,11 @@ void FillCgroup(const Incident& incident, Report* report) {
   fill(&facts.limit_bytes, incident.parts.limit);
   fill(&facts.usage_bytes, incident.parts.usage);
   if (incident.state != nullptr) fill(&facts.limit_bytes, Limited(incident.state->limits.memory_bytes));
+  if (const Sample* sample = LastOfOneContainer(*report->evidence); sample != nullptr) {
+    fill(&facts.usage_bytes, sample->memory_bytes);
+    fill(&facts.limit_bytes, Limited(sample->limit_bytes));
+  }
+  if (incident.declared != nullptr) fill(&facts.limit_bytes, Limited(incident.declared->limits.memory_bytes));
 }
 
 Report ReportWithoutRecording() {

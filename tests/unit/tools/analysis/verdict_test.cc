@@ -329,6 +329,24 @@ TEST(VerdictTest, AMonitorSawItGrow) {
   EXPECT_THAT(verdict.summary, HasSubstr("takes a recording"));
 }
 
+TEST(VerdictTest, RowsOfOneContainerSayWhatItUses) {
+  for (const bool two : {false, true}) {
+    auto evidence = std::make_unique<Evidence>();
+    evidence->files.push_back({"stats.txt", "memory samples", {}});
+    for (const uint64_t used : {300, 456}) {
+      Sample sample;
+      sample.id = two && used == 456 ? "b1b2c3d4e5f6" : "a1b2c3d4e5f6";
+      sample.memory_bytes = used * kMiB;
+      sample.limit_bytes = 512 * kMiB;
+      evidence->samples.push_back(sample);
+    }
+    std::vector<Report> reports;
+    JoinEvidence(std::move(evidence), &reports);
+    EXPECT_EQ(reports.at(0).cgroup.usage_bytes, two ? Bytes() : Bytes(456 * kMiB));
+    EXPECT_EQ(reports.at(0).cgroup.limit_bytes, two ? Bytes() : Bytes(512 * kMiB));
+  }
+}
+
 // --- With a recording ---
 
 class JoinedTest : public ::testing::Test {
