@@ -7,6 +7,9 @@
 #include "libmemtrace/rt/os.h"
 
 namespace memtrace::interpose {
+
+constinit std::atomic<size_t> g_bootstrap_regions{0};
+
 namespace {
 
 // Regions in which blocks are laid one behind the other. A region that is full, or too small for a block, is followed
@@ -21,7 +24,6 @@ constexpr size_t kRegionBytes = 1 << 20;
 constexpr size_t kHeaderBytes = 16;  // in front of each block: its size
 
 Region g_regions[kRegions];
-std::atomic<size_t> g_region_count{0};
 rt::Lock g_region_lock;
 
 void* AllocateIn(Region* region, size_t size, size_t alignment) {
@@ -37,7 +39,7 @@ void* AllocateIn(Region* region, size_t size, size_t alignment) {
 
 bool AddRegion(size_t bytes) {
   const rt::LockHolder holder(&g_region_lock);
-  const size_t count = g_region_count.load(std::memory_order_relaxed);
+  const size_t count = g_bootstrap_regions.load(std::memory_order_relaxed);
   if (!holder.held() || count == kRegions) return false;
   const size_t wanted = bytes < kRegionBytes ? kRegionBytes : bytes;
   void* memory = rt::MapAnonymous(wanted);
@@ -46,7 +48,7 @@ bool AddRegion(size_t bytes) {
   region.end = reinterpret_cast<uintptr_t>(memory) + wanted;
   region.next.store(reinterpret_cast<uintptr_t>(memory), std::memory_order_relaxed);
   region.begin.store(reinterpret_cast<uintptr_t>(memory), std::memory_order_relaxed);
-  g_region_count.store(count + 1, std::memory_order_release);  // pairs with IsBootstrap
+  g_bootstrap_regions.store(count + 1, std::memory_order_release);  // pairs with IsBootstrap
   return true;
 }
 
@@ -57,7 +59,7 @@ void* BootstrapAllocate(size_t size, size_t alignment) {
   if (size > kMostBytes || alignment > kMostBytes) return nullptr;
   if (alignment < kHeaderBytes) alignment = kHeaderBytes;
   do {
-    for (size_t i = g_region_count.load(std::memory_order_acquire); i > 0; --i) {
+    for (size_t i = g_bootstrap_regions.load(std::memory_order_acquire); i > 0; --i) {
       void* block = AllocateIn(&g_regions[i - 1], size, alignment);
       if (block == nullptr) continue;
       core::g_filter.Pin(reinterpret_cast<uintptr_t>(block));
@@ -67,9 +69,9 @@ void* BootstrapAllocate(size_t size, size_t alignment) {
   return nullptr;
 }
 
-bool IsBootstrap(const void* block) {
+bool IsInBootstrapRegion(const void* block) {
   const auto address = reinterpret_cast<uintptr_t>(block);
-  for (size_t i = g_region_count.load(std::memory_order_acquire); i > 0; --i) {
+  for (size_t i = g_bootstrap_regions.load(std::memory_order_acquire); i > 0; --i) {
     const Region& region = g_regions[i - 1];
     if (address >= region.begin.load(std::memory_order_relaxed) && address < region.end) return true;
   }

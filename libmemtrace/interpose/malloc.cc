@@ -204,10 +204,19 @@ MEMTRACE_EXPORT void free_aligned_sized(void* block, size_t alignment, size_t si
   g_real.free_aligned_sized != nullptr ? g_real.free_aligned_sized(block, alignment, size) : g_real.free(block);
 }
 
-MEMTRACE_EXPORT size_t malloc_usable_size(void* block) {
-  if (block == nullptr) return 0;
+namespace {
+[[gnu::noinline]] size_t UsableSizeSlowly(void* block) {
   if (IsBootstrap(block)) return BootstrapSize(block);
   return Ready() && g_real.malloc_usable_size != nullptr ? g_real.malloc_usable_size(block) : 0;
+}
+}  // namespace
+
+// Some programs call it for every allocation and free (redis).
+MEMTRACE_EXPORT size_t malloc_usable_size(void* block) {
+  const auto real = g_real.malloc_usable_size;
+  if (block == nullptr) return 0;
+  if (__builtin_expect(real == nullptr || IsBootstrap(block), 0)) return UsableSizeSlowly(block);
+  return real(block);
 }
 
 }  // namespace memtrace::interpose
