@@ -13,7 +13,8 @@
 #include <unistd.h>
 
 enum { kKiB = 1 << 10, kMiB = 1 << 20 };
-// Microseconds after each MiB where little is allocated: for the snapshots on the way to the limit, which allocations drive.
+// Microseconds after each MiB where little is allocated: for the snapshots on the way to the limit. Of what grows outside
+// of the heap the library looks four times a second.
 enum { kPause = 20000 };
 
 static void* Filled(size_t size) {
@@ -177,7 +178,7 @@ static void Threads(void) {
     pthread_t thread;
     Serve(100 * kKiB);
     if (pthread_create(&thread, &attributes, UseStack, NULL) != 0) pause();
-    usleep(kPause);
+    usleep(3 * kPause);
   }
 }
 
