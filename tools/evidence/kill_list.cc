@@ -64,9 +64,11 @@ void Merge(OomKill more, OomKill* kill) {
   Fill(&kill->pgtables_kb, more.pgtables_kb);
   Fill(&kill->uid, more.uid);
   Fill(&kill->oom_score_adj, more.oom_score_adj);
-  Fill(&kill->usage_kb, more.usage_kb);
-  Fill(&kill->limit_kb, more.limit_kb);
-  Fill(&kill->oom_memcg, more.oom_memcg);
+  if (kill->scope != OomScope::kGlobal) {  // the limit of a group did not kill for the host
+    Fill(&kill->usage_kb, more.usage_kb);
+    Fill(&kill->limit_kb, more.limit_kb);
+    Fill(&kill->oom_memcg, more.oom_memcg);
+  }
   Fill(&kill->task_memcg, more.task_memcg);
   Fill(&kill->container_id, more.container_id);
 }
