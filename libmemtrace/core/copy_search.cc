@@ -55,8 +55,7 @@ uint64_t MemoryHeadroom() {
   const rt::Cgroup& cgroup = g_process.cgroup;
   if (cgroup.version == 0 || !rt::ReadMemoryUse(cgroup, true, &use)) return format::kUnknown;
   if (use.limit_bytes == format::kUnknown) return format::kUnknown;
-  const uint64_t working_set = use.WorkingSetBytes();
-  const uint64_t used = working_set != format::kUnknown ? working_set : use.usage_bytes;
+  const uint64_t used = use.CountedBytes();
   return used < use.limit_bytes ? use.limit_bytes - used : 0;
 }
 

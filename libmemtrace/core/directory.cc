@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "libmemtrace/format/recording.h"
+#include "libmemtrace/rt/directory_entries.h"
 #include "libmemtrace/rt/os.h"
 #include "libmemtrace/rt/syscall.h"
 
@@ -17,15 +18,6 @@ using rt::Text;
 
 constexpr int kAtFdCwd = -100;
 constexpr int kWriteAndSearch = 3;
-
-// Directory entries as getdents64 returns them.
-struct DirectoryEntry {
-  uint64_t inode;
-  int64_t offset;
-  uint16_t length;
-  uint8_t type;  // followed by the name
-};
-constexpr size_t kNameOffset = 19;
 
 int Usable(const char* path, int mode) {
   long made = Syscall(__NR_mkdirat, kAtFdCwd, Address(path), mode);
@@ -78,19 +70,12 @@ class Tidier {
   void ForEachFile(Visit visit) {
     const int fd = rt::Open(directory_, O_RDONLY | O_DIRECTORY);
     if (fd < 0) return;
-    alignas(DirectoryEntry) char buffer[4096];
-    for (;;) {
-      const long size = Syscall(__NR_getdents64, fd, Address(buffer), sizeof(buffer));
-      if (size <= 0) break;
-      for (long at = 0; at < size;) {
-        const auto* entry = reinterpret_cast<const DirectoryEntry*>(buffer + at);
-        FileName name;
-        const char* file = buffer + at + kNameOffset;
-        if (ParseFileName(file, &name)) visit(file, name);
-        if (rt::StartsWith(file, ".memtrace-") || rt::EndsWith(file, ".snap.tmp")) RemoveOrphan(file);
-        at += entry->length;
-      }
-    }
+    rt::ForEachEntry(fd, [&](const char* file) {
+      FileName name;
+      if (ParseFileName(file, &name)) visit(file, name);
+      if (rt::StartsWith(file, ".memtrace-") || rt::EndsWith(file, ".snap.tmp")) RemoveOrphan(file);
+      return 0;
+    });
     rt::Close(fd);
   }
 

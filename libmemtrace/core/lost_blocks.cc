@@ -20,8 +20,6 @@ using format::LookState;
 using rt::Address;
 using rt::Syscall;
 
-constexpr long kAnyKind = 0x40000000;  // __WALL: also children that send no signal at their end
-
 struct Result {
   LookState look;
   int error = 0;  // negative error number
@@ -168,7 +166,7 @@ Result MakeCopy(Search* search) {
   const long stopper = StartStopper(search);
   const uint64_t pause_ns = rt::NowNanoseconds(rt::Clock::kMonotonic) - begin_ns;
   if (stopper < 0) return {LookState::kNoCopy, static_cast<int>(stopper)};
-  Syscall(__NR_wait4, stopper, 0, kAnyKind, 0);
+  rt::WaitForChild(stopper, true, nullptr);
   if (search->copy > 0) g_process.copy.store(static_cast<int>(search->copy), std::memory_order_relaxed);
   if (search->stop_error != 0) return {LookState::kNotStopped, search->stop_error, pause_ns};
   if (search->copy < 0) return {LookState::kNoCopy, static_cast<int>(search->copy), pause_ns};
@@ -215,9 +213,8 @@ Result Begin(Search* search) {
 }  // namespace
 
 bool ReapCopy() {
-  constexpr long kNoHang = 1;
   const int copy = g_process.copy.load(std::memory_order_relaxed);
-  if (copy != 0 && Syscall(__NR_wait4, copy, 0, kNoHang | kAnyKind, 0) == 0) return false;
+  if (copy != 0 && rt::WaitForChild(copy, false, nullptr) == 0) return false;
   g_process.copy.store(0, std::memory_order_relaxed);
   return true;
 }

@@ -4,6 +4,7 @@
 #include <linux/ptrace.h>
 #include <sys/uio.h>
 
+#include "libmemtrace/rt/directory_entries.h"
 #include "libmemtrace/rt/lock.h"
 #include "libmemtrace/rt/syscall.h"
 
@@ -50,12 +51,10 @@ bool ReadRegisters(StoppedThread* thread) {
 int Stop(StoppedThread* thread) {
   const int tid = thread->tid;
   if (rt::IsError(Trace(PTRACE_INTERRUPT, tid))) return -ESRCH;
-  constexpr long kNoHang = 1;
-  constexpr long kAnyKind = 0x40000000;  // __WALL
   int status = 0;
   long waited = 0;
   rt::WaitFor([&] {
-    waited = Syscall(__NR_wait4, tid, Address(&status), kNoHang | kAnyKind, 0);
+    waited = rt::WaitForChild(tid, false, &status);
     return waited != 0;
   });
   if (waited == 0) return -EBUSY;
@@ -65,14 +64,6 @@ int Stop(StoppedThread* thread) {
   thread->signal = by_us ? 0 : status >> 8 & 0xff;
   return ReadRegisters(thread) ? 0 : -ESRCH;
 }
-
-struct DirectoryEntry {  // linux_dirent64
-  uint64_t inode;
-  int64_t offset;
-  uint16_t bytes;
-  uint8_t type;
-  char name[1];  // as long as it is
-};
 
 bool IsKnown(const StoppedThread* threads, uint32_t count, int tid) {
   while (count > 0 && threads[count - 1].tid != tid) --count;
@@ -97,21 +88,14 @@ int StopThreads(int tasks, int spared, StoppedThread* threads, uint32_t* count) 
   uint32_t before;
   do {
     before = *count;
-    alignas(DirectoryEntry) char buffer[2048];
     if (rt::IsError(Syscall(__NR_lseek, tasks, 0, 0))) return -EBADF;
-    long size;
-    while ((size = Syscall(__NR_getdents64, tasks, Address(buffer), sizeof(buffer))) > 0) {
-      for (long at = 0; at < size;) {
-        const auto* entry = reinterpret_cast<const DirectoryEntry*>(buffer + at);
-        at += entry->bytes;
-        uint64_t tid = 0;
-        if (!rt::ParseUint(rt::Text(entry->name), &tid)) continue;
-        if (static_cast<int>(tid) == spared || IsKnown(threads, *count, static_cast<int>(tid))) continue;
-        const int result = StopOne(static_cast<int>(tid), threads, count);
-        if (result != 0) return result;
-      }
-    }
-    if (size < 0) return static_cast<int>(size);
+    const int result = rt::ForEachEntry(tasks, [&](const char* name) {
+      uint64_t tid = 0;
+      if (!rt::ParseUint(name, &tid)) return 0;
+      if (static_cast<int>(tid) == spared || IsKnown(threads, *count, static_cast<int>(tid))) return 0;
+      return StopOne(static_cast<int>(tid), threads, count);
+    });
+    if (result != 0) return result;
   } while (*count != before);
   return 0;
 }

@@ -152,7 +152,7 @@ void CheckTimeline(const format::ThreadBuffer& buffer) {
   StorePoint(use);
   uint64_t tick_ns = kTickNs;
   if (use.limit_bytes != kUnknown && use.limit_bytes >= 100) {
-    const uint64_t used = use.inactive_file_bytes != kUnknown ? use.WorkingSetBytes() : use.usage_bytes;
+    const uint64_t used = use.CountedBytes();
     if (used != kUnknown &&
         (use.inactive_file_bytes != kUnknown || use.usage_bytes < use.limit_bytes / 100 * kStatPercent)) {
       if (used >= use.limit_bytes / 100 * kStatPercent) tick_ns = kNearTickNs;

@@ -48,6 +48,8 @@ struct MemoryUse {
     if (usage_bytes == format::kUnknown || inactive_file_bytes == format::kUnknown) return format::kUnknown;
     return usage_bytes > inactive_file_bytes ? usage_bytes - inactive_file_bytes : 0;
   }
+  // That, or all of the usage where it is not known.
+  uint64_t CountedBytes() const { return inactive_file_bytes != format::kUnknown ? WorkingSetBytes() : usage_bytes; }
 };
 
 // Without `with_stat` one small read: the usage, with the limit that FindCgroup saw. With it, also

@@ -146,6 +146,12 @@ void SleepNanoseconds(uint64_t ns) {
   Syscall(__NR_nanosleep, Address(&duration), 0);
 }
 
+long WaitForChild(long child, bool block, int* status) {
+  constexpr long kNoHang = 1;
+  constexpr long kAnyKind = 0x40000000;  // __WALL
+  return Syscall(__NR_wait4, child, Address(status), kAnyKind | (block ? 0 : kNoHang), 0);
+}
+
 uint64_t NowNanoseconds(Clock clock) {
   KernelTime now{};
   Syscall(__NR_clock_gettime, static_cast<long>(clock), Address(&now));

@@ -53,6 +53,10 @@ uint64_t PageBytes();  // 4096 if the kernel does not tell
 void Yield();
 void SleepNanoseconds(uint64_t ns);
 
+// For a child of any kind, also one that sends no signal at its end. Returns its id, a negative error number, or 0: it
+// has not changed, and `block` is false.
+long WaitForChild(long child, bool block, int* status);
+
 enum class Clock { kRealtime = 0, kMonotonic = 1, kProcessCpu = 2, kThreadCpu = 3, kBoottime = 7 };
 uint64_t NowNanoseconds(Clock clock);
 
