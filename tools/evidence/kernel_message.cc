@@ -241,8 +241,10 @@ KernelMessage ParseKernelMessage(std::string_view line) {
 bool EndsInsideAnchor(std::string_view line) {
   constexpr size_t kLeast = 6;  // "Out of", "Memory"
   for (const std::string_view anchor : kAnchors) {
-    for (size_t size = std::min(anchor.size(), line.size()); size >= kLeast; --size) {
-      if (line.ends_with(anchor.substr(0, size))) return true;
+    const std::string_view tail = line.substr(line.size() - std::min(anchor.size(), line.size()));
+    const std::string_view head = anchor.substr(0, kLeast);
+    for (size_t at = tail.find(head); at != kNowhere; at = tail.find(head, at + 1)) {
+      if (anchor.starts_with(tail.substr(at))) return true;
     }
   }
   return false;

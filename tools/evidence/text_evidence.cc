@@ -87,15 +87,21 @@ bool TextEvidence::TakeLogText(std::string_view text, uint32_t number, const Sta
     // A stamp of the line's own, as in {"log": "[12.3] ..."}, is at least as good.
     taken = events_.Take(clean, number) || taken;
     taken = kernel_.Take(clean, number, stamp.moment.known() ? &stamp : nullptr) || taken;
-    if (auto notice = ParseNotice(clean)) {
-      notice->place = {file_, number};
-      if (stamp.moment.known()) notice->time = stamp.moment;
-      evidence_.notices.push_back(std::move(*notice));
-      taken = true;
-    }
+    taken = TakeNotice(clean, number, stamp.moment) || taken;
   }
   kernel_.EndOfText();
   return taken;
+}
+
+// `time` is that of what the line stands in, if that has one.
+bool TextEvidence::TakeNotice(std::string_view line, uint32_t number, const Moment& time) {
+  constexpr size_t kMostNotices = 100000;
+  auto notice = ParseNotice(line);
+  if (!notice) return false;
+  notice->place = {file_, number};
+  if (time.known()) notice->time = time;
+  if (evidence_.notices.size() < kMostNotices) evidence_.notices.push_back(std::move(*notice));
+  return true;
 }
 
 bool TextEvidence::TakeClean(std::string_view line, uint32_t number) {
@@ -103,7 +109,6 @@ bool TextEvidence::TakeClean(std::string_view line, uint32_t number) {
   if (const auto message = fields_.Take(line, &is_field); message && fields_.stamp().moment.known())
     return TakeLogText(*message, number, fields_.stamp());
   if (is_field && seen_lines_ <= kLinesToJudgeBy) ++stamped_lines_;
-  constexpr size_t kMostNotices = 100000;
   if (!command_.empty() ||
       ((Contains(line, "docker ") || Contains(line, "podman ") || Contains(line, "nerdctl ")) && HasRunCommand(line))) {
     if (command_.empty()) command_line_ = number;
@@ -121,11 +126,7 @@ bool TextEvidence::TakeClean(std::string_view line, uint32_t number) {
   }
   const bool is_event = events_.Take(line, number);
   if (kernel_.Take(line, number) || is_event) return true;
-  if (auto notice = ParseNotice(line)) {
-    notice->place = {file_, number};
-    if (evidence_.notices.size() < kMostNotices) evidence_.notices.push_back(std::move(*notice));
-    return true;
-  }
+  if (TakeNotice(line, number, {})) return true;
   return csv_.Take(line, number) || stats_.Take(line, number) || cgroup_.Take(line, number) ||
          containers_.Take(line, number);
 }

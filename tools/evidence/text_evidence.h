@@ -37,6 +37,7 @@ class TextEvidence {
   // Nothing: it is no entry of a log in JSON.
   std::optional<bool> TakeJsonLine(std::string_view line, uint32_t number);
   bool TakeClean(std::string_view line, uint32_t number);
+  bool TakeNotice(std::string_view line, uint32_t number, const Moment& time);
 
   const uint32_t file_;
   Evidence& evidence_;
