@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 enum { kKiB = 1 << 10, kMiB = 1 << 20 };
-// Microseconds after each MiB where little is allocated: for the snapshots on the way to the limit. Of what grows outside
-// of the heap the library looks four times a second.
+// Microseconds after each MiB where little is allocated: for the snapshots on the way to the limit. At what grows outside
+// of the heap the library looks four times a second, until the limit is near.
 enum { kPause = 20000 };
 
 static void* Filled(size_t size) {
