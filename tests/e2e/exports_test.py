@@ -44,6 +44,17 @@ class Exports(harness.Case):
         stacks = [{tuple(frame["function"] for frame in site["stack"]): site["live_bytes"] for site in report["sites"]}
                   for report in (original, again)]
         self.assertEqual(*stacks)
+        for key in ("peak_live_bytes", "peak_live_allocations", "temporary_allocations"):
+            self.assertIsNone(again["totals"][key], key)
+        self.assertEqual({site["peak_bytes"] for site in again["sites"]}, {None})
+        self.assertEqual(again["recording"]["dropped"], {"allocations": None, "frees": None, "reason": None})
+        with open(self.exported, encoding="utf-8") as file:  # as jemalloc writes it without prof_accum
+            without_sums = re.sub(r"\[\d+: \d+\]", "[0: 0]", file.read())
+        with open(self.exported, "w", encoding="utf-8") as file:
+            file.write(without_sums)
+        totals = self.report(self.exported)["totals"]
+        self.assertEqual([totals[key] for key in ("allocations", "allocated_bytes", "frees", "freed_bytes")], [None] * 4)
+        self.assertEqual(totals["live_bytes"], original["totals"]["live_bytes"])
         self.assertEqual(again["suspects"], [])  # sums say nothing about growth
         self.assertEqual(again["verdict"]["cause"], "unknown")
 

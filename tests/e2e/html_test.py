@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 
 import browser
@@ -146,6 +147,22 @@ class Page(harness.Case):
             for (let i = 0; i < pixels.length; i += 4) count += [pixels[i], pixels[i + 1], pixels[i + 2]].join() === wanted;
             return count; })()""")
         self.assertGreater(colours, 100)  # what leaked since then, in orange
+        self.assert_clean(path)
+
+    def test_lost_blocks(self):
+        process = self.start(harness.program("lost_blocks"), env={"MEMTRACE_REACHABILITY": "1"}, stdin=subprocess.PIPE)
+        self.await_line(process)
+        process.send_signal(signal.SIGUSR2)
+        harness.wait_until(lambda: self.files(".snap") and self.report(*self.files(".snap"))["recording"]["reachability"]["state"] == "done",
+                           what="the end of the search")
+        path = self.write_page("--top=0", *self.files(".snap"))
+        self.open(path)
+        self.assertRegex(self.text("#verdict .tile"), r"Lost for certain299\.5 KiB18 blocks")
+        self.assertIn("it stood still for", self.text("#recording"))
+        self.browser.evaluate("[...document.querySelectorAll('.sites th button')].find((b) => b.textContent === 'Lost').click()")
+        self.assertIn("LoseLarge", self.browser.evaluate("document.querySelector('.sites tbody tr').textContent"))
+        self.browser.evaluate("[...document.querySelectorAll('#flame [role=radio]')].find((b) => b.textContent === 'Lost').click()")
+        self.assertEqual(self.browser.evaluate("location.hash"), "#metric=lost")
         self.assert_clean(path)
 
     def test_dark_narrow_and_on_paper(self):

@@ -173,8 +173,10 @@ void DivideAnonymous(const Profile& profile, uint64_t anon, MemoryBridge* bridge
   const std::optional<Mappings> mappings = MeasureMappings(profile);
   if (!mappings) return;
   const uint64_t live = profile.totals.live_bytes;
-  // Live blocks whose pages were never written are in no RSS: then there is nothing left to divide.
-  uint64_t beside = Excess(anon, SaturatingAdd(live, main_stack));
+  // Live blocks whose pages were never written are in no RSS, and an estimate may be too high: what lies beside them is
+  // not known then.
+  if (SaturatingAdd(live, main_stack) > anon) return;
+  uint64_t beside = anon - live - main_stack;
   bridge->allocator_overhead_bytes = std::min(beside, Excess(mappings->allocator_bytes, live));
   beside -= *bridge->allocator_overhead_bytes;
   if (EveryBlockIsKnown(profile)) {

@@ -109,6 +109,59 @@ bool IsBuildingUp(const Report& report) {
          report.state != "killed";
 }
 
+// What a drop means for the figures.
+enum class DropEffect {
+  kNotRecorded,   // events are missing
+  kUnknownStack,  // they count, but not where they belong
+  kWrongStack,    // they count, perhaps at another site
+};
+struct DropText {
+  const char* reason;
+  DropEffect effect;
+};
+// By format::Drop.
+constexpr DropText kDrops[] = {
+    {"live table full", DropEffect::kNotRecorded},
+    {"no room for another thread", DropEffect::kNotRecorded},
+    {"too many events inside a signal handler", DropEffect::kNotRecorded},
+    {"recording was busy", DropEffect::kNotRecorded},
+    {"address or size out of range", DropEffect::kNotRecorded},
+    {"site table full", DropEffect::kUnknownStack},
+    {"stack table full", DropEffect::kUnknownStack},
+    {"stacks that the incremental unwind got wrong", DropEffect::kWrongStack},
+};
+static_assert(std::size(kDrops) == static_cast<size_t>(format::Drop::kCount));
+
+// The reasons whose effect is `wanted`, with their counts.
+template <typename Wanted>
+std::string DropReasons(const Profile& profile, Wanted wanted) {
+  std::string text;
+  for (size_t i = 0; i < format::kDropSlots; ++i) {
+    // Slots are only ever added: a file may know a cause that this program does not.
+    const bool known = i < std::size(kDrops);
+    if (profile.header.drops[i] == 0 || !wanted(known ? kDrops[i].effect : DropEffect::kNotRecorded)) continue;
+    const std::string reason = known ? kDrops[i].reason : fmt::format("cause {}", i);
+    text += fmt::format("{}{}: {}", text.empty() ? "" : "; ", reason, profile.header.drops[i]);
+  }
+  return text;
+}
+
+void AddDropSentences(const Report& report, std::vector<std::string>* spots) {
+  const auto reasons = [&](DropEffect effect) {
+    return DropReasons(*report.profile, [effect](DropEffect other) { return other == effect; });
+  };
+  if (const std::string lost = reasons(DropEffect::kNotRecorded); !lost.empty()) {
+    const Totals& totals = report.profile->totals;
+    spots->push_back(fmt::format("Not recorded: {}{} allocations, {} frees ({}).",
+                                 report.DropsAreCounted() ? "" : "at least ", totals.dropped_allocations,
+                                 totals.dropped_frees, lost));
+  }
+  if (const std::string unplaced = reasons(DropEffect::kUnknownStack); !unplaced.empty())
+    spots->push_back(fmt::format("Counted under the unknown stack instead of their own ({}).", unplaced));
+  if (const std::string wrong = reasons(DropEffect::kWrongStack); !wrong.empty())
+    spots->push_back(fmt::format("Sites may be named wrongly: MEMTRACE_UNWINDER=verify found {}.", wrong));
+}
+
 struct FlagText {
   uint32_t flag;
   const char* text;
@@ -160,11 +213,7 @@ std::vector<std::string> BlindSpots(const Report& report) {
                                 FormatUtc(rate.since_ns), FormatBytes(rate.bytes)));
     break;
   }
-  if (const std::string reason = report.DropReason(); !reason.empty()) {
-    const Totals& totals = report.profile->totals;
-    spots.push_back(fmt::format("Not recorded: {} allocations, {} frees ({}).", totals.dropped_allocations,
-                                totals.dropped_frees, reason));
-  }
+  AddDropSentences(report, &spots);
   if (const std::string reason = WhyNotLooked(*report.profile); !reason.empty()) spots.push_back(reason);
   return spots;
 }
@@ -172,22 +221,12 @@ std::vector<std::string> BlindSpots(const Report& report) {
 }  // namespace
 
 std::string Report::DropReason() const {
-  static constexpr const char* kReasons[] = {"live table full",
-                                             "no room for another thread",
-                                             "too many events inside a signal handler",
-                                             "recording was busy",
-                                             "address or size out of range",
-                                             "site table full: counted under the unknown stack",
-                                             "stack table full: counted under the unknown stack",
-                                             "stacks that the incremental unwind got wrong"};
-  std::string text;
-  for (size_t i = 0; i < format::kDropSlots; ++i) {
-    if (profile->header.drops[i] == 0) continue;
-    // Slots are only ever added: a file may know a cause that this program does not.
-    const std::string reason = i < std::size(kReasons) ? kReasons[i] : fmt::format("cause {}", i);
-    text += fmt::format("{}{}: {}", text.empty() ? "" : "; ", reason, profile->header.drops[i]);
-  }
-  return text;
+  return DropReasons(*profile, [](DropEffect) { return true; });
+}
+
+bool Report::DropsAreCounted() const {
+  return profile->header.drops[static_cast<size_t>(format::Drop::kNoThreadBuffer)] == 0 &&
+         profile->header.drops[static_cast<size_t>(format::Drop::kBusy)] == 0;
 }
 
 Report BuildReport(ProcessStates states, Symbolizer* symbolizer, const std::string& proc,

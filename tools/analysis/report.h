@@ -74,6 +74,8 @@ struct Report {
 
   // Why events were not recorded; empty if all were.
   std::string DropReason() const;
+  // Whether the numbers of dropped allocations and frees are all; else they are the least there can be.
+  bool DropsAreCounted() const;
 };
 
 // `states` as from GroupByProcess, not empty; `symbolizer` must outlive the report; `proc` says who runs.

@@ -5,6 +5,7 @@
 
 #include "libmemtrace/format/weight.h"
 #include "tools/analysis/causes.h"
+#include "tools/analysis/reachability.h"
 #include "tools/analysis/report.h"
 #include "tools/analysis/sample_trend.h"
 #include "tools/common/numbers.h"
@@ -256,6 +257,14 @@ void ExcuseLastBursts(Report* report) {
                    [](const Suspect& a, const Suspect& b) { return a.kind < b.kind; });
 }
 
+// Small or not: a reader who sees no other word of it would take "no leak suspect" for "nothing was lost".
+std::string LostSentence(const Report& report) {
+  const std::optional<LostBlocks> lost = SumLost(*report.profile, report.table);
+  if (!lost || lost->allocations == 0) return "";
+  return fmt::format(" {} in {} block{} {} lost for certain.", FormatBytes(lost->bytes), FormatCount(lost->allocations),
+                     lost->allocations == 1 ? "" : "s", lost->allocations == 1 ? "is" : "are");
+}
+
 void AppendSettings(const Finding& finding, const Case& facts, std::vector<std::string>* advice) {
   const uint64_t limit = finding.recommended_limit.value_or(facts.limit().value_or(0));
   for (std::string& line : SettingLines(finding.setting, limit)) advice->push_back(std::move(line));
@@ -295,7 +304,7 @@ Verdict Decide(Report* reported) {
   Verdict verdict;
   verdict.cause = winner.cause;
   verdict.confidence = finding.confidence;
-  verdict.summary = Opening(facts) + finding.sentence;
+  verdict.summary = Opening(facts) + finding.sentence + LostSentence(report);
   verdict.evidence = report.incident.signs;
   for (std::string& line : finding.evidence) verdict.evidence.push_back(std::move(line));
   if (facts.ended_at_limit()) {

@@ -176,6 +176,7 @@ class Decoder {
     site.node = node;
     // Without prof_accum there are no sums over all time: what lives was allocated for sure.
     const bool has_sums = counts.all_count > 0;
+    profile_.has_sums &= has_sums || counts.live_count == 0;
     const uint64_t count = has_sums ? counts.all_count : counts.live_count;
     const uint64_t bytes = has_sums ? counts.all_bytes : counts.live_bytes;
     const double scale = Scale(count, bytes);
@@ -216,8 +217,6 @@ class Decoder {
     }
     totals.allocations = allocations_q16 / format::kCountOne;
     totals.live_allocations = live_count_q16_ / format::kCountOne;
-    totals.peak_live_bytes = totals.live_bytes;  // at least
-    totals.peak_live_allocations = totals.live_allocations;
     totals.frees = Excess(totals.allocations, totals.live_allocations);
     totals.freed_bytes = Excess(totals.allocated_bytes, totals.live_bytes);
     profile_.work_bytes = totals.allocated_bytes;

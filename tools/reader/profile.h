@@ -93,7 +93,9 @@ struct Profile {
   std::vector<format::TimelinePoint> timeline;  // by time
   std::vector<Blob> blobs;
   Totals totals;
-  bool has_history = true;  // false: sums without births, deaths and times, so nothing can be said on what grows
+  // false: sums without births, deaths and times, so nothing can be said on what grows, on peaks and short lives
+  bool has_history = true;
+  bool has_sums = true;     // false: nor what was freed; `allocations` and the like are of what lives
   uint64_t work_bytes = 0;  // the work clock now: header and what threads have not flushed
   Losses losses;
 

@@ -22,9 +22,10 @@ enum FlameWeight : size_t {
   kPeakWeight,
   kTemporaryWeight,
   kGrowthWeight,
+  kLostWeight,
   kBeforeWeight
 };
-inline constexpr size_t kFlameWeights = 6;
+inline constexpr size_t kFlameWeights = 7;
 using FlameWeights = std::array<uint64_t, kFlameWeights>;
 
 struct FlameFrame {

@@ -211,11 +211,11 @@ FlameTree BuildTree(const Report& report, size_t most_nodes) {
     const uint64_t before = baseline != nullptr ? baseline->sites[i].before.bytes : 0;
     builder.Add(report.frames.get(), site.node,
                 {site.live_bytes, site.allocated_bytes, site.peak_bytes, site.temporary_allocations, site.growth_bytes,
-                 before});
+                 site.lost_bytes, before});
   }
   for (const uint32_t gone : baseline != nullptr ? baseline->gone : std::vector<uint32_t>()) {
     const Site& site = baseline->table.sites[gone];
-    builder.Add(baseline->frames.get(), site.node, {0, 0, 0, 0, 0, site.live_bytes});
+    builder.Add(baseline->frames.get(), site.node, {0, 0, 0, 0, 0, 0, site.live_bytes});
   }
   return builder.Fold(most_nodes);
 }
@@ -262,6 +262,8 @@ std::vector<uint32_t> ChooseSites(const std::vector<Site>& sites, size_t most) {
 
 // Rows of numbers, see `columns` in sites.js.
 Json SitesJson(const Report& report, const FlameTree& tree, size_t most) {
+  const auto known = [](bool is, uint64_t value) { return is ? Json(value) : Json(); };
+  const Profile& profile = *report.profile;
   Json rows = Json::array();
   for (const uint32_t i : ChooseSites(report.table.sites, most)) {
     const Site& site = report.table.sites[i];
@@ -273,11 +275,12 @@ Json SitesJson(const Report& report, const FlameTree& tree, size_t most) {
                 site.live_bytes_ci95.low,
                 site.live_bytes_ci95.high,
                 site.live_allocations,
-                site.allocated_bytes,
-                site.allocations,
-                site.peak_bytes,
-                site.temporary_allocations,
-                site.growth_bytes,
+                known(profile.looked(), site.lost_bytes),
+                known(profile.has_sums, site.allocated_bytes),
+                known(profile.has_sums, site.allocations),
+                known(profile.has_history, site.peak_bytes),
+                known(profile.has_history, site.temporary_allocations),
+                known(site.behaviour != Behaviour::kUnknown, site.growth_bytes),
                 Words(site.behaviour)};
     if (report.baseline) {
       const SiteDifference& difference = report.baseline->sites[i];

@@ -57,6 +57,9 @@ void WriteSites(const Report& report, StackWriter* stacks, std::ostream* out) {
   ResolveStacks(report.table, report.frames.get());
   ProgressStage progress("writing sites", sites.size());
   const bool looked = report.profile->looked();
+  const auto known = [](bool is, uint64_t value) { return is ? fmt::to_string(value) : "null"; };
+  const bool sums = report.profile->has_sums;
+  const bool history = report.profile->has_history;
   std::string text = "\"sites\":[";
   for (size_t i = 0; i < sites.size(); ++i) {
     const Site& site = sites[i];
@@ -65,11 +68,11 @@ void WriteSites(const Report& report, StackWriter* stacks, std::ostream* out) {
         "{}{{\"id\":\"{}\",\"allocations\":{},\"allocated_bytes\":{},\"live_allocations\":{},\"live_bytes\":{},"
         "\"live_bytes_ci95\":[{},{}],\"peak_bytes\":{},\"temporary_allocations\":{},"
         "\"behaviour\":\"{}\",\"growth_bytes\":{},\"lost_allocations\":{},\"lost_bytes\":{},",
-        i > 0 ? ",\n" : "", SiteId(site), site.allocations, site.allocated_bytes, site.live_allocations,
-        site.live_bytes, site.live_bytes_ci95.low, site.live_bytes_ci95.high, site.peak_bytes,
-        site.temporary_allocations, Name(site.behaviour),
-        report.profile->has_history ? fmt::to_string(site.growth_bytes) : "null",
-        looked ? fmt::to_string(site.lost_allocations) : "null", looked ? fmt::to_string(site.lost_bytes) : "null");
+        i > 0 ? ",\n" : "", SiteId(site), known(sums, site.allocations), known(sums, site.allocated_bytes),
+        site.live_allocations, site.live_bytes, site.live_bytes_ci95.low, site.live_bytes_ci95.high,
+        known(history, site.peak_bytes), known(history, site.temporary_allocations), Name(site.behaviour),
+        known(history && site.behaviour != Behaviour::kUnknown, site.growth_bytes),
+        known(looked, site.lost_allocations), known(looked, site.lost_bytes));
     if (report.baseline) AppendDifference(*report.baseline, i, &text);
     text += "\"stack\":";
     stacks->Append(site.node, &text);

@@ -102,25 +102,38 @@ Json RecordingJson(const Report& report) {
        {{"file", header.front_bytes + uint64_t{header.chunk_count} * header.chunk_bytes},
         {"private", header.private_bytes > 0 ? Json(header.private_bytes) : Json()}}},
       {"dropped",
-       {{"allocations", totals.dropped_allocations},
-        {"frees", totals.dropped_frees},
+       {{"allocations", report.DropsAreCounted() ? Json(totals.dropped_allocations) : Json()},
+        {"frees", report.DropsAreCounted() ? Json(totals.dropped_frees) : Json()},
         {"reason", OrNull(report.DropReason())}}},
       {"reachability", ReachabilityJson(report)}};
+  if (!report.profile->has_history) {
+    for (const char* key :
+         {"slow_path_s", "attached_late", "heap_bytes_before", "inherited_bytes", "own_bytes", "dropped"}) {
+      if (json[key].is_object()) {
+        ForgetValues(&json[key]);
+      } else {
+        json[key] = nullptr;
+      }
+    }
+  }
   if (!report.recorded) ForgetValues(&json);
   return json;
 }
 
 Json TotalsJson(const Report& report) {
   const Totals& totals = report.profile->totals;
-  Json json = {{"allocations", totals.allocations},
-               {"allocated_bytes", totals.allocated_bytes},
-               {"frees", totals.frees},
-               {"freed_bytes", totals.freed_bytes},
+  const auto known = [](bool is, uint64_t value) { return is ? Json(value) : Json(); };
+  const bool sums = report.profile->has_sums;
+  const bool history = report.profile->has_history;
+  Json json = {{"allocations", known(sums, totals.allocations)},
+               {"allocated_bytes", known(sums, totals.allocated_bytes)},
+               {"frees", known(sums, totals.frees)},
+               {"freed_bytes", known(sums, totals.freed_bytes)},
                {"live_allocations", totals.live_allocations},
                {"live_bytes", totals.live_bytes},
-               {"peak_live_bytes", totals.peak_live_bytes},
-               {"peak_live_allocations", totals.peak_live_allocations},
-               {"temporary_allocations", totals.temporary_allocations}};
+               {"peak_live_bytes", known(history, totals.peak_live_bytes)},
+               {"peak_live_allocations", known(history, totals.peak_live_allocations)},
+               {"temporary_allocations", known(history, totals.temporary_allocations)}};
   if (!report.recorded) ForgetValues(&json);
   return json;
 }

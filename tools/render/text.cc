@@ -88,11 +88,12 @@ void WriteBridge(const Report& report, Page* page) {
   page->Heading(BridgeHeading(report));
   std::string unknown;
   const uint64_t whole = report.memory.cgroup_bytes.value_or(0);
-  const bool divided = report.memory.other_anon_bytes || !report.memory.anon_bytes;
+  const bool divided =
+      report.memory.other_anon_bytes || report.memory.other_processes_bytes || !report.memory.anon_bytes;
   for (const BridgeRow& row : divided ? std::span<const BridgeRow>(kBridge) : kUndividedBridge) {
     const Bytes& bytes = report.memory.*row.bytes;
     if (!bytes) {
-      unknown += fmt::format("{}{}", unknown.empty() ? "" : ", ", row.label);
+      unknown += fmt::format("{}{}", unknown.empty() ? "" : "; ", row.label);
       continue;
     }
     const std::string share =

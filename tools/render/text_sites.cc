@@ -140,20 +140,22 @@ void WriteSites(const Report& report, size_t top, Page* page) {
     page->Line("  nothing was allocated that memtrace could see");
     return;
   }
+  const bool sums = report.profile->has_sums;
   page->Line("  live                blocks   allocs            allocated by");
   for (size_t i = 0; i < Shown(sites.size(), top); ++i) {
     const Site& site = sites[i];
     page->Line(fmt::format("  {}{:>8}{:>9}  {:<8}  {}", PadRight(LiveText(site), 18),
-                           FormatCount(site.live_allocations), FormatCount(site.allocations),
+                           FormatCount(site.live_allocations), sums ? FormatCount(site.allocations) : "?",
                            kColumnWords[static_cast<size_t>(site.behaviour)],
                            SiteName(report.frames.get(), site, kPageColumns - 49)));
   }
   const size_t hidden = sites.size() - Shown(sites.size(), top);
   if (hidden > 0) page->Line(fmt::format("  ... {} more sites, see --top or --json", hidden), Style::kFaint);
   const Totals& totals = report.profile->totals;
-  page->Line(fmt::format("  {:<18}{:>8}{:>9}  in all; {} at the peak", FormatBytes(totals.live_bytes),
-                         FormatCount(totals.live_allocations), FormatCount(totals.allocations),
-                         FormatBytes(totals.peak_live_bytes)));
+  const std::string peak =
+      report.profile->has_history ? fmt::format("; {} at the peak", FormatBytes(totals.peak_live_bytes)) : "";
+  page->Line(fmt::format("  {:<18}{:>8}{:>9}  in all{}", FormatBytes(totals.live_bytes),
+                         FormatCount(totals.live_allocations), sums ? FormatCount(totals.allocations) : "?", peak));
 }
 
 void WriteLost(const Report& report, size_t top, Page* page) {
@@ -174,11 +176,11 @@ void WriteLost(const Report& report, size_t top, Page* page) {
   std::sort(sites.begin(), sites.end(), [](const Site* a, const Site* b) {
     return a->lost_bytes != b->lost_bytes ? a->lost_bytes > b->lost_bytes : a->id < b->id;
   });
-  page->Line("  lost                blocks           allocated by");
+  page->Line("  lost                blocks  allocated by");
   for (size_t i = 0; i < Shown(sites.size(), top); ++i) {
-    page->Line(fmt::format("  {:<18}{:>8}{:>9}  {}", FormatBytes(sites[i]->lost_bytes),
-                           FormatCount(sites[i]->lost_allocations), "",
-                           SiteName(report.frames.get(), *sites[i], kPageColumns - 39)));
+    page->Line(fmt::format("  {:<18}{:>8}  {}", FormatBytes(sites[i]->lost_bytes),
+                           FormatCount(sites[i]->lost_allocations),
+                           SiteName(report.frames.get(), *sites[i], kPageColumns - 30)));
   }
   const size_t hidden = sites.size() - Shown(sites.size(), top);
   if (hidden > 0) page->Line(fmt::format("  ... {} more sites, see --top or --json", hidden), Style::kFaint);

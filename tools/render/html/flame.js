@@ -3,11 +3,12 @@
 const metrics = [
   {key: "live", index: 0, label: "Live", unit: bytes, explanation: "bytes that are allocated and not freed"},
   {key: "growth", index: 4, label: "Growth", unit: bytes, explanation: "bytes that, by their survival so far, will never be freed"},
+  {key: "lost", index: 5, label: "Lost", unit: bytes, explanation: "live bytes that no pointer leads to any more"},
   {key: "peak", index: 2, label: "Peak", unit: bytes, explanation: "bytes that were live when the process held most"},
   {key: "allocated", index: 1, label: "Allocated", unit: bytes, explanation: "all bytes ever allocated, freed ones too"},
   {key: "temporary", index: 3, label: "Temporary", unit: count, explanation: "allocations that were freed at once, before the next one of their thread"},
 ];
-const beforeIndex = 5;
+const beforeIndex = 6;
 const difference = {key: "difference", label: "Difference", unit: bytes, explanation: "live bytes against the baseline: orange is more than before, blue is less"};
 
 // One tree: parents stand before their children. `now` weighs; `before` is there for a difference.

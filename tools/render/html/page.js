@@ -61,11 +61,13 @@ function tile(label, value, note) {
 
 function tiles() {
   const {cgroup, totals, verdict, suspects} = data;
+  const lost = data.recording.reachability;
   const usage = data.memory.cgroup_bytes ?? cgroup.usage_bytes;
   const growth = suspects.filter((suspect) => suspect.kind === "growing").reduce((sum, suspect) => sum + (suspect.growth_bytes_per_s ?? 0), 0);
   return h("div", {class: "tiles"},
-    data.recorded && tile("Native heap, live", bytes(totals.live_bytes), `${count(totals.live_allocations)} blocks, ${bytes(totals.peak_live_bytes)} at the peak`),
+    data.recorded && tile("Native heap, live", bytes(totals.live_bytes), `${count(totals.live_allocations)} blocks` + (totals.peak_live_bytes === null ? "" : `, ${bytes(totals.peak_live_bytes)} at the peak`)),
     usage !== null && tile("Container", bytes(usage), cgroup.limit_bytes === null ? "no limit is known" : `${percent(usage, cgroup.limit_bytes)} of ${bytes(cgroup.limit_bytes)}`),
+    lost.lost_bytes !== null && tile("Lost for certain", bytes(lost.lost_bytes), lost.lost_bytes > 0 ? `${count(lost.lost_allocations)} block${lost.lost_allocations === 1 ? "" : "s"} that no pointer leads to` : "pointers to all blocks exist"),
     growth > 0 && tile("Growth of the suspects", `${bytes(growth)}/s`, `${bytes(growth * 3600)} an hour`),
     verdict.time_to_limit_s !== null && tile("To the limit", seconds(verdict.time_to_limit_s), "at this rate"),
     verdict.recommended_limit_bytes !== null && tile("Limit that would do", bytes(verdict.recommended_limit_bytes), "recommended"));
@@ -131,7 +133,8 @@ function suspectCard(suspect, showInGraph) {
   const helpers = suspect.stack.length - own.length;
   const copy = h("button", {type: "button", onclick: () => copyText(suspectText(suspect), copy)}, "Copy for a ticket");
   return h("article", {class: `card suspect ${suspect.kind}`, id: suspect.id},
-    h("h3", {}, `Problem suspect ${suspect.rank}`, h("span", {class: "pill"}, suspect.words), h("span", {class: "pill"}, suspect.confidence), h("code", {class: "muted"}, suspect.id)),
+    h("h3", {}, `Problem suspect ${suspect.rank}`, h("span", {class: "pill"}, suspect.words), h("span", {class: "pill"}, suspect.confidence),
+      suspect.lost_bytes > 0 && h("span", {class: "pill"}, `${bytes(suspect.lost_bytes)} lost for certain`), h("code", {class: "muted"}, suspect.id)),
     h("p", {class: "place"}, h("code", {}, suspect.name)),
     h("p", {}, suspect.paragraph),
     h("div", {class: "pair"},
@@ -250,6 +253,8 @@ function recordingSection() {
   if (blind.length > 0) parts.push(h("ul", {}, blind.map((line) => h("li", {}, line))));
   parts.push(h("p", {}, recording.coarsest_sample_bytes <= 1 ? "Every allocation was recorded: the figures are exact." :
     `Recorded was ${data.sampling}. The figures are estimates without bias; where they scatter, the range of 95 % confidence is in the table of sites.`));
+  if (recording.reachability.lost_bytes !== null && recording.reachability.pause_s !== null)
+    parts.push(h("p", {}, `Lost blocks were looked for in a copy of the process, for which it stood still for ${(1000 * recording.reachability.pause_s).toFixed(1)} ms.`));
   parts.push(pairs([["allocations", count(data.totals.allocations)], ["allocated", bytes(data.totals.allocated_bytes)], ["frees", count(data.totals.frees)], ["freed", bytes(data.totals.freed_bytes)], ["input", data.file]]));
   if (others.length > 0) {
     parts.push(h("h3", {}, "Other processes"), h("div", {class: "scroll"}, h("table", {}, h("thead", {}, h("tr", {}, h("th", {class: "text"}, "Program"), h("th", {class: "number"}, "Live"), h("th", {}, "Verdict"))),

@@ -8,6 +8,7 @@ const siteColumns = [
   {key: "low"},
   {key: "high"},
   {key: "blocks", label: "Blocks", unit: count},
+  {key: "lost", label: "Lost", unit: bytes},
   {key: "allocated", label: "Allocated", unit: bytes},
   {key: "allocations", label: "Allocations", unit: count},
   {key: "peak", label: "At the peak", unit: bytes},
@@ -31,7 +32,9 @@ class SiteTable {
       if (data.baseline) site.difference = site.live - site.before;
       return site;
     });
+    const looked = data.recording.reachability.lost_bytes !== null;
     const shown = siteColumns.filter((column) => column.label && (data.baseline || !["before", "fresh", "freed", "survived"].includes(column.key)))
+      .filter((column) => looked || column.key !== "lost")
       .filter((column) => !column.followed || data.baseline.same_process);
     if (data.baseline) shown.splice(shown.findIndex((column) => column.key === "before") + 1, 0, {key: "difference", label: "Difference", unit: signedBytes});
     this.columns = shown;

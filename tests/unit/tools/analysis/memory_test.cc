@@ -103,6 +103,19 @@ TEST(MemoryTest, AnonymousMemoryIsDividedByWhereBlocksLive) {
   EXPECT_EQ(bridge.other_processes_bytes, Bytes(100000000 - 40000 * 1024));
 }
 
+TEST(MemoryTest, BesideMoreLiveThanResidentBytesNothingIsKnown) {
+  RecordingBuilder builder = WithFiles({{"memory.stat", "anon 100000000\n"}});
+  builder.AddBlob(format::BlobKind::kProcFile, "status", "RssAnon:\t   1024 kB\nThreads:\t1\nVmStk:\t     132 kB\n");
+  builder.AddBlob(format::BlobKind::kProcFile, "maps", "10000000-10400000 rw-p 00000000 00:00 0 [heap]\n");
+  builder.AddLive(0x10000010, 2 * kMiB, 0);  // most of it was never written to
+  const Profile profile = builder.Decode();
+  const MemoryBridge bridge = BuildBridge(profile, ReadCgroupFacts(profile));
+  EXPECT_EQ(bridge.native_live_bytes, Bytes(2 * kMiB));
+  EXPECT_EQ(bridge.allocator_overhead_bytes, Bytes());
+  EXPECT_EQ(bridge.other_anon_bytes, Bytes());
+  EXPECT_EQ(bridge.other_processes_bytes, Bytes(100000000 - kMiB));
+}
+
 TEST(MemoryTest, UnknownIsNotZero) {
   const Profile profile = RecordingBuilder().Decode();
   const CgroupFacts facts = ReadCgroupFacts(profile);

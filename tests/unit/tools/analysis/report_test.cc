@@ -138,6 +138,34 @@ TEST_F(ReportTest, AFewSamplesCannotTell) {
   }
 }
 
+TEST_F(ReportTest, DropsAreSaidByWhatTheyMean) {
+  RecordingBuilder builder = LeakingService(100);
+  const auto drop = [&builder](format::Drop cause, uint64_t count) {
+    builder.header().drops[static_cast<size_t>(cause)] = count;
+  };
+  drop(format::Drop::kStackDifference, 3);
+  const std::string wrong = Build(builder).blind_spots.at(0);
+  EXPECT_THAT(wrong, HasSubstr("MEMTRACE_UNWINDER=verify found stacks that the incremental unwind got wrong: 3"));
+  drop(format::Drop::kStackDifference, 0);
+
+  drop(format::Drop::kSiteTableFull, 4);
+  drop(format::Drop::kNodeTableFull, 5);
+  EXPECT_THAT(Build(builder).blind_spots.at(0),
+              HasSubstr("under the unknown stack instead of their own (site table full: 4; stack table full: 5)"));
+
+  drop(format::Drop::kTableFull, 6);
+  builder.thread().buffer.dropped_allocations = 6;
+  Report report = Build(builder);
+  EXPECT_TRUE(report.DropsAreCounted());
+  EXPECT_EQ(report.blind_spots.at(0), "Not recorded: 6 allocations, 0 frees (live table full: 6).");
+  EXPECT_THAT(report.DropReason(), HasSubstr("live table full: 6; site table full: 4"));
+
+  drop(format::Drop::kNoThreadBuffer, 1);  // nobody counts what that thread does
+  report = Build(builder);
+  EXPECT_FALSE(report.DropsAreCounted());
+  EXPECT_THAT(report.blind_spots.at(0), HasSubstr("Not recorded: at least 6 allocations"));
+}
+
 TEST_F(ReportTest, NothingRecordedIsUnknown) { EXPECT_EQ(Build(RecordingBuilder()).verdict.cause, "unknown"); }
 
 TEST_F(ReportTest, AnExecutableWithItsOwnMallocIsUnknown) {

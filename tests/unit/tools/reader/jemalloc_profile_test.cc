@@ -48,6 +48,12 @@ TEST(JemallocProfileTest, HasStacksModulesAndUnbiasedSums) {
   ASSERT_EQ(profile.sites.size(), 2u);
   EXPECT_NEAR(static_cast<double>(profile.sites[0].alloc_bytes), 8192 / 0.221199, 10);
   EXPECT_EQ(profile.sites[1].alloc_bytes, 1000000u);  // no sums over all time: what lives
+  EXPECT_FALSE(profile.has_sums);
+}
+
+TEST(JemallocProfileTest, KnowsWhetherItHasSums) {
+  EXPECT_TRUE(DecodeJemallocProfile("", "heap_v2/1\n@ 0x1\n t*: 1: 8 [3: 24]\n@ 0x2\n t*: 0: 0 [0: 0]\n").has_sums);
+  EXPECT_FALSE(DecodeJemallocProfile("", "heap_v2/1\n@ 0x1\n t*: 1: 8 [3: 24]\n@ 0x2\n t*: 1: 8 [0: 0]\n").has_sums);
 }
 
 TEST(JemallocProfileTest, LargeBlocksAreMissedToo) {

@@ -66,6 +66,26 @@ TEST_F(HtmlTest, CarriesTheReport) {
   EXPECT_TRUE(data["baseline"].is_null());
 }
 
+TEST_F(HtmlTest, CarriesWhatIsLost) {
+  RecordingBuilder builder = Leaking();
+  builder.MarkLost(0x100000);
+  builder.MarkLost(0x101000);
+  Add(builder);
+  EXPECT_TRUE(DataOf(Page())["recording"]["reachability"]["lost_bytes"].is_null());
+  EXPECT_TRUE(DataOf(Page())["sites"]["rows"][0][6].is_null());  // not known
+  reports_.clear();
+  builder.header().look = static_cast<uint32_t>(format::LookState::kDone);
+  Add(builder);
+  const json data = DataOf(Page());
+  EXPECT_EQ(data["recording"]["reachability"]["lost_bytes"], 2000);
+  EXPECT_EQ(data["suspects"][0]["lost_bytes"], 2000);
+  EXPECT_EQ(data["sites"]["rows"][0][6], 2000);
+  EXPECT_THAT(data["verdict"]["summary"].get<std::string>(), HasSubstr("2.0 KiB in 2 blocks are lost for certain."));
+  uint64_t lost = 0;
+  for (const json& self : data["tree"]["self"][kLostWeight]) lost += self.get<uint64_t>();
+  EXPECT_EQ(lost, 2000u);
+}
+
 TEST_F(HtmlTest, LoadsNothingFromElsewhere) {
   Add(Leaking());
   const std::string page = Page();

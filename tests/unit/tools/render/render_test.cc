@@ -122,6 +122,17 @@ TEST_F(RenderTest, JsonHasEveryKey) {
              {"cause", "confidence", "summary", "evidence", "recommended_limit_bytes", "time_to_limit_s", "advice"});
 }
 
+TEST_F(RenderTest, DropsThatNobodyCountsAreNull) {
+  RecordingBuilder builder = Leaking();
+  Add(builder);
+  EXPECT_EQ(Json()["recording"]["dropped"], json({{"allocations", 0}, {"frees", 0}, {"reason", nullptr}}));
+  reports_.clear();
+  builder.header().drops[static_cast<size_t>(format::Drop::kNoThreadBuffer)] = 2;
+  Add(builder);
+  EXPECT_EQ(Json()["recording"]["dropped"],
+            json({{"allocations", nullptr}, {"frees", nullptr}, {"reason", "no room for another thread: 2"}}));
+}
+
 TEST_F(RenderTest, JsonHasTheWarningsThatCameUpWhileItWasWritten) {
   RecordingBuilder builder = Leaking();
   for (uint64_t i = 0; i < 20; ++i) {
