@@ -64,6 +64,7 @@ class MemoryCgroup:
         self.directory = tempfile.mkdtemp(prefix="memtrace-test-", dir=parent)
         os.chmod(self.directory, 0o755)  # readable for whoever runs in it, as in a container
         self.limit_file = os.path.join(self.directory, "memory.limit_in_bytes" if version == 1 else "memory.max")
+        self.usage_file = os.path.join(self.directory, "memory.usage_in_bytes" if version == 1 else "memory.current")
         _write(self.limit_file, str(limit_bytes))
         swap = os.path.join(self.directory, "memory.memsw.limit_in_bytes" if version == 1 else "memory.swap.max")
         if os.path.exists(swap):

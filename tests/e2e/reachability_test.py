@@ -1,14 +1,22 @@
 """Lost blocks: MEMTRACE_REACHABILITY=1 and memtrace snapshot --reachability."""
 
 import collections
+import errno
 import os
 import re
 import resource
 import signal
+import shutil
 import subprocess
 import sys
+import unittest
 
 import harness
+import memory_cgroup
+import seccomp
+
+NOBODY = 65534
+CLONE_PARENT, CLONE_THREAD = 0x8000, 0x10000
 
 # A thread of its own keeps the interpreter busy; the main one says what it sees of children.
 WAITS = """
@@ -38,7 +46,7 @@ def of_program(frames):
     return names[0] if names else frames[0]
 
 
-class Reachability(harness.Case):
+class Looking(harness.Case):
     ASKED = {"MEMTRACE_REACHABILITY": "1"}
 
     def settled(self, path, symbols=True):
@@ -65,6 +73,8 @@ class Reachability(harness.Case):
         _, err = process.communicate(timeout=harness.TIMEOUT_S)
         self.assertEqual((process.returncode, err), (0, b""))
 
+
+class Reachability(Looking):
     @staticmethod
     def lost_by_function(report):
         lost = collections.Counter()
@@ -175,6 +185,66 @@ class Reachability(harness.Case):
         report = self.report(self.recording(self.run_program(harness.program("leave"), "return").pid))
         self.assertEqual(report["recording"]["reachability"]["state"], "not-looked")
         self.assertIsNone(report["recording"]["reachability"]["lost_allocations"])
+
+
+class Refused(Looking):
+    """Where it cannot be done the snapshot is whole all the same, says why, and the program goes on as if nothing had been tried."""
+
+    def check_refused(self, state, error, words, *command, prepare=None, **popen):
+        process = self.start(*(command or [harness.program("lost_blocks")]), env={**self.ASKED, "MEMTRACE_SNAPSHOT_AT": "none"},
+                             stdin=subprocess.PIPE, **popen)
+        self.await_line(process)
+        if prepare:
+            prepare(process)
+        path = self.snapshot_of(process)
+        report = self.settled(path)
+        looked = report["recording"]["reachability"]
+        self.assertEqual((looked["state"], looked["error"], looked["lost_bytes"]), (state, error, None))
+        self.assertIn("LoseLarge", {frame["function"] for site in report["sites"] for frame in site["stack"]})
+        self.assertEqual({suspect["lost_bytes"] for suspect in report["suspects"]} | {None}, {None})
+        for option in ("--text", "--html"):
+            done = subprocess.run([harness.REPORT, option, path], capture_output=True, text=True, timeout=harness.TIMEOUT_S, check=True)
+            self.assertIn(words, " ".join(done.stdout.split()))
+        self.end(process)
+        return report
+
+    def test_tracing_is_not_allowed(self):
+        """As by a container's seccomp profile, Yama's ptrace_scope 2 or 3, or a security module."""
+        self.check_refused("not-stopped", errno.EPERM, "the threads could not be stopped for it (Operation not permitted)",
+                           preexec_fn=seccomp.refuse("ptrace", "EPERM"))
+
+    @unittest.skipIf(os.getuid() != 0, "only root becomes somebody else")
+    def test_not_dumpable(self):
+        """What a user may execute but not read may not be traced by that user, as after prctl(PR_SET_DUMPABLE, 0)."""
+        program = os.path.join(self.work, "lost_blocks")
+        shutil.copy(harness.program("lost_blocks"), program)
+        os.chmod(program, 0o711)
+        os.mkdir(self.recordings)
+        os.chown(self.recordings, NOBODY, NOBODY)
+        self.check_refused("not-stopped", errno.EPERM, "the threads could not be stopped for it (Operation not permitted)", program,
+                           user=NOBODY, group=NOBODY, extra_groups=[])
+
+    def test_memory_for_the_copy_is_not_promised(self):
+        """As with vm.overcommit_memory=2: the process that stops the threads shares their memory, the copy does not."""
+        self.check_refused("no-copy", errno.ENOMEM, "the kernel refused to copy the process (Cannot allocate memory)",
+                           preexec_fn=seccomp.refuse("clone", "ENOMEM", seccomp.EQUAL, CLONE_PARENT, True))
+
+    def test_no_process_may_be_made(self):
+        """As with a limit on processes, of the user or of the cgroup."""
+        self.check_refused("no-copy", errno.EAGAIN, "the kernel refused to copy the process (Resource temporarily unavailable)",
+                           preexec_fn=seccomp.refuse("clone", "EAGAIN", seccomp.ANY_BIT, CLONE_THREAD, False))
+
+    def test_too_little_room_below_the_cgroups_limit(self):
+        with memory_cgroup.MemoryCgroup(64 << 20) as cgroup:
+            def leave_little_room(_):
+                # The process holds more than a megabyte, and a copy needs at least two.
+                with open(cgroup.usage_file, encoding="ascii") as file:
+                    used = int(file.read())
+                with open(cgroup.limit_file, "w", encoding="ascii") as file:
+                    file.write(str(used + (1 << 20)))
+            report = self.check_refused("no-memory", None, "too close to its memory limit for a copy of it", preexec_fn=cgroup.enter,
+                                        prepare=leave_little_room)
+            self.assertLess(report["cgroup"]["limit_bytes"], 64 << 20)
 
 
 if __name__ == "__main__":
