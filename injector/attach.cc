@@ -46,15 +46,12 @@ class SignalsBlocked {
 
 std::string ErrorText(int64_t error) { return strerror(static_cast<int>(-error)); }
 
-// musl gives no static thread-local storage to libraries that come late: these get a file of their own beside the
-// usual.
+// Without glibc the late one; another library that was named may have none beside it.
 std::string LibraryFor(const LoadedModules& modules, const std::string& library) {
   const bool is_glibc = std::any_of(modules.modules.begin(), modules.modules.end(),
                                     [](const auto& module) { return module.Find("gnu_get_libc_version").has_value(); });
-  constexpr std::string_view kEnding = ".so";
-  if (is_glibc || !library.ends_with(kEnding)) return library;
-  const std::string late = library.substr(0, library.size() - kEnding.size()) + "-late.so";
-  return access(late.c_str(), R_OK) == 0 ? late : library;
+  const std::string late = is_glibc ? "" : LateLibrary(library);
+  return late.empty() ? library : late;
 }
 
 class Session {

@@ -113,4 +113,11 @@ std::string FindLibrary() {
   return "";
 }
 
+std::string LateLibrary(const std::string& library) {
+  constexpr std::string_view kEnding = ".so";
+  if (!library.ends_with(kEnding)) return "";
+  const std::string late = library.substr(0, library.size() - kEnding.size()) + "-late.so";
+  return access(late.c_str(), R_OK) == 0 ? late : "";
+}
+
 }  // namespace memtrace::injector

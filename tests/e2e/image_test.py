@@ -8,6 +8,7 @@ import harness
 
 DOCKERFILE = os.path.join(os.path.dirname(__file__), "../../packaging/Dockerfile")
 IMAGE = "memtrace:test"
+LATE = harness.LIBRARY.removesuffix(".so") + "-late.so"
 
 
 class Image(harness.Case):
@@ -16,7 +17,7 @@ class Image(harness.Case):
         self.docker = docker_daemon.DockerDaemon()
         self.addCleanup(self.docker.close)
         context = os.path.join(self.root, "installed")
-        for file, folder in ((harness.TOOL, "bin"), (harness.LIBRARY, "lib/memtrace")):
+        for file, folder in ((harness.TOOL, "bin"), (harness.LIBRARY, "lib/memtrace"), (LATE, "lib/memtrace")):
             os.makedirs(os.path.join(context, folder))
             shutil.copy(file, os.path.join(context, folder))
         self.docker.call("build", "-f", DOCKERFILE, "-t", IMAGE, context)
@@ -27,8 +28,8 @@ class Image(harness.Case):
         os.mkdir(volume)
         os.chmod(volume, 0o777)  # an emptyDir
         self.docker.run("-v", volume + ":/memtrace", IMAGE, "install", "/memtrace", check=True)
-        self.assertEqual(sorted(os.listdir(volume)), ["libmemtrace.so", "memtrace"])
-        for name, source in (("libmemtrace.so", harness.LIBRARY), ("memtrace", harness.TOOL)):
+        self.assertEqual(sorted(os.listdir(volume)), ["libmemtrace-late.so", "libmemtrace.so", "memtrace"])
+        for name, source in (("libmemtrace.so", harness.LIBRARY), ("libmemtrace-late.so", LATE), ("memtrace", harness.TOOL)):
             with open(os.path.join(volume, name), "rb") as copy, open(source, "rb") as original:
                 self.assertEqual(copy.read(), original.read(), name)
             self.assertEqual(os.stat(os.path.join(volume, name)).st_mode & 0o777, 0o755)

@@ -90,6 +90,9 @@ class Finder {
 
   Incident Find() {
     FindState();
+    incident_.has_subject = process_.known || !id_.empty();
+    incident_.container_id = process_.known ? process_.container_id : id_;
+    incident_.cgroup_path = process_.cgroup_path;
     FindKill();
     if (id_.empty() && incident_.kill != nullptr) id_ = incident_.kill->container_id;
     FindCgroup();
@@ -150,10 +153,7 @@ class Finder {
     // Another process was killed for the same limit: the memory of that moment is known all the same.
     if (around == nullptr && !process_.ended_well) {
       for (const OomKill& kill : evidence_.kills) {
-        const bool same =
-            process_.known && ((!process_.container_id.empty() && SameId(kill.container_id, process_.container_id)) ||
-                               (process_.cgroup_path.size() > 1 && kill.task_memcg == process_.cgroup_path));
-        if (same) around = &kill;
+        if (process_.known && incident_.Concerns(kill)) around = &kill;
       }
       incident_.other_was_killed = around != nullptr;
     }
@@ -309,6 +309,13 @@ class Finder {
 };
 
 }  // namespace
+
+bool Incident::Concerns(const OomKill& other) const {
+  if (!has_subject || &other == kill) return true;
+  if (!container_id.empty() && SameId(other.container_id, container_id)) return true;
+  if (cgroup_path.size() > 1 && other.task_memcg == cgroup_path) return true;
+  return kill != nullptr && !other.oom_memcg.empty() && other.oom_memcg == kill->oom_memcg;
+}
 
 ProcessIdentity IdentityOf(const Profile& profile, uint64_t end_ns) {
   ProcessIdentity identity;

@@ -40,8 +40,14 @@ struct Incident {
   bool main_process_lived = false;
   Composition parts;
   std::vector<std::string> signs;  // what speaks for and against an OOM kill, a sentence each with its place
+  // Whom it is about, as far as that is known.
+  bool has_subject = false;
+  std::string container_id;
+  std::string cgroup_path;
 
   bool is_oom() const { return proof >= Proof::kStateFlag; }
+  // `kill`, of the same evidence, was in the same container or cgroup or for the same limit; any one if nobody is the subject.
+  bool Concerns(const OomKill& other) const;
 };
 
 // What a recording says about who and when; everything may be unknown.

@@ -2,8 +2,12 @@
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <string>
 #include <system_error>
+#include <utility>
+#include <vector>
 
+#include "injector/launch.h"
 #include "tools/memtrace/commands.h"
 #include "tools/memtrace/library.h"
 
@@ -29,8 +33,11 @@ int Install(const fs::path& directory) {
   if (library.empty()) return 1;
   std::error_code error;
   fs::create_directories(directory, error);
-  for (const auto& [source, name] :
-       {std::pair<fs::path, const char*>{library, "libmemtrace.so"}, {"/proc/self/exe", "memtrace"}}) {
+  std::vector<std::pair<fs::path, const char*>> files = {{library, "libmemtrace.so"}, {"/proc/self/exe", "memtrace"}};
+  // What `memtrace attach` there takes for programs under musl.
+  if (const std::string late = injector::LateLibrary(library); !late.empty())
+    files.emplace_back(late, "libmemtrace-late.so");
+  for (const auto& [source, name] : files) {
     if (!error) error = Put(source, directory / name);
     if (!error) continue;
     Say("cannot install " + (directory / name).string() + ": " + error.message());
@@ -43,7 +50,7 @@ int Install(const fs::path& directory) {
 }  // namespace
 
 void AddInstall(CLI::App* app, Action* action) {
-  CLI::App* install = app->add_subcommand("install", "Copy the library and this program into a directory.");
+  CLI::App* install = app->add_subcommand("install", "Copy the libraries and this program into a directory.");
   install->footer("What the init container of `memtrace inject kubernetes` does. Prints the path of the library.");
   auto directory = std::make_shared<std::string>();
   install->add_option("DIR", *directory, "directory, made if need be")->required();

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -52,6 +53,35 @@ void WriteKill(const Evidence& evidence, const OomKill& kill, bool is_recorded, 
   if (kill.lines == kLineChosen)
     page->Paragraph("chosen to be killed, it or a child of it: who was is not in the log", 4);
   page->Paragraph(fmt::format("{} [{}]", LimitText(kill), evidence.Where(kill.place)), 4);
+}
+
+// A log is of a whole host: what was killed elsewhere on it is a line.
+void WriteKillsElsewhere(std::span<const OomKill* const> kills, bool alone, Page* page) {
+  const OomKill* newest = kills.back();  // as it was logged, if times say nothing else
+  for (const OomKill* kill : kills) {
+    if (kill->time.unix_ns.value_or(0) > newest->time.unix_ns.value_or(0)) newest = kill;
+  }
+  page->Paragraph(fmt::format("{}{} elsewhere, {}{} (pid {}), {}, see --top", alone ? "" : "... ",
+                              FormatCount(kills.size()), kills.size() == 1 ? "" : "newest: ",
+                              newest->comm.empty() ? "unknown program" : newest->comm, newest->pid,
+                              TimeText(newest->time)),
+                  4, "  ", Style::kFaint);
+}
+
+void WriteKillList(const Report& report, size_t top, Page* page) {
+  std::vector<const OomKill*> kills, elsewhere;
+  for (const OomKill& kill : report.evidence->kills)
+    (top == 0 || report.incident.Concerns(kill) ? kills : elsewhere).push_back(&kill);
+  // The one that the report is about first.
+  std::stable_partition(kills.begin(), kills.end(),
+                        [&](const OomKill* kill) { return kill == report.incident.kill; });
+  const size_t shown = top == 0 ? kills.size() : std::min(kills.size(), top);
+  page->Heading(kills.size() <= 1 ? "Killed for memory"
+                                  : fmt::format("Killed for memory: {} processes", kills.size()));
+  for (size_t i = 0; i < shown; ++i)
+    WriteKill(*report.evidence, *kills[i], report.recorded && kills[i] == report.incident.kill, page);
+  if (shown < kills.size()) page->Line(fmt::format("  ... {} more, see --top", kills.size() - shown), Style::kFaint);
+  if (!elsewhere.empty()) WriteKillsElsewhere(elsewhere, kills.empty(), page);
 }
 
 // `before` is of the line above, if any: a container's limits are said once.
@@ -106,19 +136,7 @@ void WriteDeclared(const Evidence& evidence, size_t top, Page* page) {
 void WriteKills(const Report& report, size_t top, Page* page) {
   if (report.evidence == nullptr) return;
   const Evidence& evidence = *report.evidence;
-  if (!evidence.kills.empty()) {
-    // The one that the report is about first.
-    std::vector<const OomKill*> kills;
-    for (const OomKill& kill : evidence.kills) kills.push_back(&kill);
-    std::stable_partition(kills.begin(), kills.end(),
-                          [&](const OomKill* kill) { return kill == report.incident.kill; });
-    const size_t shown = top == 0 ? kills.size() : std::min(kills.size(), top);
-    page->Heading(kills.size() == 1 ? "Killed for memory"
-                                    : fmt::format("Killed for memory: {} processes", kills.size()));
-    for (size_t i = 0; i < shown; ++i)
-      WriteKill(evidence, *kills[i], report.recorded && kills[i] == report.incident.kill, page);
-    if (shown < kills.size()) page->Line(fmt::format("  ... {} more, see --top", kills.size() - shown), Style::kFaint);
-  }
+  if (!evidence.kills.empty()) WriteKillList(report, top, page);
   WriteContainers(evidence, top, page);
   WriteDeclared(evidence, top, page);
 }

@@ -5,9 +5,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
+#include <filesystem>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/unit/rt/recorded_tree.h"
@@ -205,6 +208,38 @@ TEST(MemtraceProgram, TheBuildTreeIsComplete) {
       Memtrace({"run", "--quiet", "--dir", tree.In("/out"), "--", "sh", "-c", "cat /proc/$$/maps; exit 7"});
   EXPECT_EQ(outcome.exit_status(), 7);
   EXPECT_THAT(outcome.output, HasSubstr(library));
+}
+
+TEST(MemtraceInstall, CopiesWhatAnotherContainerNeeds) {
+  RecordedTree tree;
+  const std::string folder = tree.In("/new/volume");
+  const Outcome outcome = Memtrace({"install", folder});
+  EXPECT_EQ(outcome.exit_status(), 0) << outcome.errors;
+  EXPECT_EQ(outcome.output, folder + "/libmemtrace.so\n");
+  const std::string library = std::filesystem::canonical(MEMTRACE_LIBRARY).string();
+  const std::pair<const char*, std::string> files[] = {
+      {"/memtrace", MEMTRACE_PROGRAM},
+      {"/libmemtrace.so", library},
+      {"/libmemtrace-late.so", library.substr(0, library.rfind(".so")) + "-late.so"}};
+  for (const auto& [name, original] : files) EXPECT_TRUE(Content(folder + name) == Content(original)) << name;
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder), {}), 3);
+}
+
+TEST(MemtraceEnv, SaysWhatHolds) {
+  const Outcome outcome = Memtrace(
+      {"env"}, {"MEMTRACE_SAMPLE=64KiB", "MEMTRACE_TERMINATION_LOG=/dev/termination-log", "MEMTRACE_DEPTH=\x1b[31m"});
+  EXPECT_EQ(outcome.exit_status(), 0);
+  EXPECT_THAT(outcome.output, AllOf(HasSubstr("MEMTRACE_SAMPLE=64KiB\n"), HasSubstr("MEMTRACE_BUDGET=1%  # default\n"),
+                                    HasSubstr("MEMTRACE_TERMINATION_LOG=/dev/termination-log\n"),
+                                    HasSubstr("MEMTRACE_DEPTH=128  # default\n"), HasSubstr("MEMTRACE_DIR=/tmp/memtrace")));
+  EXPECT_THAT(outcome.errors, AllOf(HasSubstr("MEMTRACE_DEPTH"), Not(HasSubstr("\x1b"))));
+  EXPECT_EQ(std::count(outcome.errors.begin(), outcome.errors.end(), '\n'), 1);
+}
+
+TEST(MemtraceEnv, AnUnknownVariableIsNamedWithTheNearestOne) {
+  const Outcome outcome = Memtrace({"env"}, {"MEMTRACE_SAMPEL=1"});
+  EXPECT_EQ(outcome.exit_status(), 0);
+  EXPECT_THAT(outcome.errors, AllOf(HasSubstr("MEMTRACE_SAMPEL"), HasSubstr("MEMTRACE_SAMPLE")));
 }
 
 TEST(MemtraceCheck, ExitStatusAndOneLine) {
