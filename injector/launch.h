@@ -39,8 +39,8 @@ int Execute(const std::string& program, const std::vector<std::string>& argument
 // Empty if there is none.
 std::string FindLibrary();
 
-// The file beside `library` for a loader that gives no static thread-local storage to libraries that come late (musl's):
-// libmemtrace-late.so. Empty if it is not there or cannot be read.
+// The file beside `library` for a loader that gives no static thread-local storage to libraries that come late
+// (musl's): libmemtrace-late.so. Empty if it is not there or cannot be read.
 std::string LateLibrary(const std::string& library);
 
 }  // namespace memtrace::injector

@@ -10,6 +10,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "injector/container_root.h"
 #include "injector/launch.h"
 #include "injector/process_memory.h"
 
@@ -17,6 +18,7 @@ namespace memtrace::injector {
 namespace {
 
 constexpr size_t kColumns = 80;
+constexpr size_t kMostCharacters = 8192;  // of one finding; it may name two paths
 constexpr uint64_t kAtSecure = 23;
 
 bool IsProcessId(const std::string& text) {
@@ -134,7 +136,7 @@ Diagnosis ExamineProgram(const DoctorOrder& order) {
 
 // Words of `text` in lines that begin with `first`, later ones with as many blanks.
 void AddWrapped(const std::string& first, const std::string& text, std::string* out) {
-  std::istringstream words(text);
+  std::istringstream words(Printable(text, kMostCharacters));
   std::string line = first;
   bool empty = true;
   for (std::string word; words >> word; empty = false) {

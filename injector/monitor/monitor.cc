@@ -8,10 +8,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
 
+#include "injector/container_root.h"
 #include "injector/monitor/ending.h"
 #include "injector/monitor/outputs.h"
 #include "libmemtrace/rt/os.h"
@@ -67,7 +69,7 @@ class StopSignals {
 };
 
 void AddEvent(const std::string& event, MonitorSample* sample) {
-  sample->event += (sample->event.empty() ? "" : "; ") + event;
+  sample->event += (sample->event.empty() ? "" : "; ") + Printable(event, PATH_MAX);
 }
 
 class Session {
@@ -100,7 +102,9 @@ class Session {
 
  private:
   bool ToTerminal() const { return (request_.csv.empty() || request_.csv == "-") && isatty(STDOUT_FILENO) == 1; }
-  std::string target_name() const { return target_.name.empty() ? target_.cgroup.path : target_.name; }
+  std::string target_name() const {
+    return Printable(target_.name.empty() ? target_.cgroup.path : target_.name, PATH_MAX);
+  }
 
   void Fail(const std::string& file) {
     outcome_ = {false,

@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cstdio>
 
+#include "injector/container_root.h"
 #include "libmemtrace/rt/os.h"
 
 namespace memtrace::injector {
@@ -27,12 +29,12 @@ std::string Quoted(const std::string& text) {
   return quoted + '"';
 }
 
-// Backslash, quote and newline are what OpenMetrics escapes in a label's value.
+// Backslash and quote are what OpenMetrics escapes in the value of a label of one line.
 std::string LabelValue(const std::string& text) {
   std::string value;
-  for (const char c : text) {
+  for (const char c : Printable(text, PATH_MAX)) {
     if (c == '\\' || c == '"') value += '\\';
-    value += c == '\n' ? std::string("\\n") : std::string(1, c);
+    value += c;
   }
   return value;
 }

@@ -82,8 +82,7 @@ void AddFrame(const format::Node& node, Message* message) {
   Text name = Text(module.path, module.path_bytes);
   const size_t slash = rt::FindLast(name, '/');
   if (slash != rt::kNotFound) name = name.From(slash + 1);
-  for (size_t i = 0; i < name.size; ++i) message->Add(static_cast<unsigned char>(name[i]) < ' ' ? '?' : name[i]);
-  message->Add("+0x").AddUint(pc - module.bias, 16);
+  message->AddShown(name).Add("+0x").AddUint(pc - module.bias, 16);
 }
 
 void AddStack(uint32_t node, Message* message) {
@@ -129,7 +128,7 @@ void AddSites(uint64_t live_bytes, Message* message) {
 void WriteSummary(const char* path, Text snapshot_path, format::Trigger trigger, uint32_t percent) {
   const Process& p = g_process;
   Message message;
-  message.Add("memtrace: ").Add(p.executable).Add(" (pid ").AddUint(static_cast<uint64_t>(p.pid)).Add(") at ");
+  message.Add("memtrace: ").AddShown(p.executable).Add(" (pid ").AddUint(static_cast<uint64_t>(p.pid)).Add(") at ");
   message.AddStamp(rt::NowNanoseconds(rt::Clock::kRealtime) / 1'000'000'000);
   if (trigger == format::Trigger::kThreshold) message.Add(", ").AddUint(percent).Add(" % of the memory limit");
   const LiveSums live = SumLive(p.recording);
@@ -139,7 +138,7 @@ void WriteSummary(const char* path, Text snapshot_path, format::Trigger trigger,
     message.Add("; cgroup ").AddSize(use.usage_bytes);
     if (use.limit_bytes != format::kUnknown) message.Add(" of ").AddSize(use.limit_bytes);
   }
-  message.Add("\nsnapshot ").Add(snapshot_path).Add("\nlargest by live bytes:\n");
+  message.Add("\nsnapshot ").AddShown(snapshot_path).Add("\nlargest by live bytes:\n");
   AddSites(live.bytes, &message);
   // Not a pipe that nobody reads.
   const int fd = rt::Open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK, 0644);

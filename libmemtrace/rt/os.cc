@@ -170,7 +170,7 @@ uint64_t RandomSeed() {
 
 void Complain(Text text) {
   TextBuffer<512> line;
-  line.Add("memtrace: ").Add(text.First(480)).Add('\n');
+  line.Add("memtrace: ").AddShown(text.First(480)).Add('\n');
   WriteAll(2, line.text().data, line.text().size);
 }
 

@@ -163,6 +163,15 @@ TextBuilder& TextBuilder::Add(Text text) {
   return *this;
 }
 
+TextBuilder& TextBuilder::AddShown(Text text) {
+  for (size_t i = 0; i < text.size; ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const bool second = i > 0 && text[i - 1] == '\xc2' && byte < 0xa0;  // U+0080 to U+009F
+    Add(byte < ' ' || byte == 0x7f || second ? '?' : text[i]);
+  }
+  return *this;
+}
+
 TextBuilder& TextBuilder::AddUint(uint64_t value, int base, int min_digits) {
   char digits[64];
   int count = 0;

@@ -60,6 +60,8 @@ class TextBuilder {
   TextBuilder(char* buffer, size_t capacity) : buffer_(buffer), capacity_(capacity) { buffer_[0] = '\0'; }
   TextBuilder& Add(Text text);
   TextBuilder& Add(char c) { return Add(Text(&c, 1)); }
+  // Control characters as "?": for terminals and logs.
+  TextBuilder& AddShown(Text text);
   TextBuilder& AddUint(uint64_t value, int base = 10, int min_digits = 1);
   // "12.3 MiB"
   TextBuilder& AddSize(uint64_t bytes);

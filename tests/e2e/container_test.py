@@ -121,6 +121,20 @@ class Container(harness.Case):
             self.skipTest("there is no musl-gcc: package musl-tools")
         self.attach_from_the_host("musl")
 
+    def test_attach_inside_of_a_musl_container(self):
+        """With what `memtrace install` put into a volume, as the init container does."""
+        if not os.path.exists(harness.program(COMMANDED + ".musl")):
+            self.skipTest("there is no musl-gcc: package musl-tools")
+        volume = os.path.join(self.root, "volume")
+        self.assertEqual(self.done("install", volume), volume + "/libmemtrace.so\n")
+        process = self.start_container("musl", options=("-v", volume + ":/memtrace", "--cap-add=SYS_PTRACE"))
+        attached = DOCKER.call("exec", self.name, "/memtrace/memtrace", "attach", "--sample", "1", "1")
+        self.assertRegex(attached.stdout, r"\Arecording to /tmp/memtrace/on_command\S*\.1\.\S+\.rec\n\Z")
+        self.order(process, "keep 70 1000")
+        path = self.done("snapshot", self.name, "-o", self.work).strip()
+        self.assertEqual(self.live_of_seventy(self.report(path)), [70_000])
+        self.finish(process)
+
     def test_attach_to_a_user_without_rights(self):
         self.attach_from_the_host("glibc", "--user=12345:12345", "--cap-drop=ALL", "--security-opt=no-new-privileges",
                                   "--tmpfs=/tmp:mode=1777")
@@ -141,9 +155,19 @@ class Container(harness.Case):
 
     def test_killed_by_its_limit(self):
         self.name = "mt-oom-" + os.path.basename(self.root).lower().replace("_", "-")
+        # As Kubernetes mounts it: a file of its own, which it reads after the death.
+        message = os.path.join(self.root, "termination-log")
+        open(message, "w").close()
         done = DOCKER.run("--name", self.name, "--memory=100m", "--memory-swap=100m", "-e", "LD_PRELOAD=/app/libmemtrace.so",
+                          "-e", "MEMTRACE_TERMINATION_LOG=/dev/termination-log", "-v", message + ":/dev/termination-log",
                           "glibc", "/app/" + LEAKS, timeout=120)
         self.assertEqual(done.returncode, 128 + signal.SIGKILL)
+        with open(message, encoding="utf-8") as file:
+            text = file.read()
+        self.assertLessEqual(len(text), 4096)
+        self.assertRegex(text, rf"\Amemtrace: {LEAKS} \(pid 1\) at \S+, \d\d % of the memory limit\nlive [\d.]+ MiB in \d+ blocks; "
+                               r"cgroup [\d.]+ MiB of 100.0 MiB\nsnapshot /tmp/memtrace/\S+\.snap\nlargest by live bytes:\n")
+        self.assertIn(f"   {LEAKS}+0x", text)
         snapshot = self.memtrace("snapshot", self.name)
         self.assertEqual(snapshot.returncode, 1)
         self.assertIn("memtrace collect", snapshot.stderr)

@@ -18,7 +18,7 @@ class Image(harness.Case):
         self.addCleanup(self.docker.close)
         context = os.path.join(self.root, "installed")
         for file, folder in ((harness.TOOL, "bin"), (harness.LIBRARY, "lib/memtrace"), (LATE, "lib/memtrace")):
-            os.makedirs(os.path.join(context, folder))
+            os.makedirs(os.path.join(context, folder), exist_ok=True)
             shutil.copy(file, os.path.join(context, folder))
         self.docker.call("build", "-f", DOCKERFILE, "-t", IMAGE, context)
 

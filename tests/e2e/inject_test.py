@@ -88,6 +88,25 @@ class Kubernetes(Inject):
                 texts.append(self.patched(style(manifest(kind)).lstrip("\n") + "\n", "--termination-log", "/dev/termination-log"))
         self.check_types("---\n".join(texts))  # at once: the client takes a second to load
 
+    def test_kubectl_reads_it_whole(self):
+        """As the types of kubectl have it, which needs no server for that (`--dry-run=client` asks one for the schemas)."""
+        kubectl = shutil.which("kubectl")
+        if not kubectl:
+            self.skipTest("there is no kubectl: package kubernetes-client")
+        patched = [json.loads(self.patched(json.dumps(manifest(kind)), "--termination-log", "/dev/termination-log")) for kind in KINDS]
+        done = subprocess.run([kubectl, "label", "--local", "-f", "-", "seen=yes", "-o", "json"],
+                              input=json.dumps({"apiVersion": "v1", "kind": "List", "items": patched}), env={"PATH": os.environ["PATH"], "HOME": self.work},
+                              capture_output=True, text=True, check=False, timeout=harness.TIMEOUT_S)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stdout.count('"initContainers"'), len(patched))
+        read, rest = [], done.stdout.strip()
+        while rest:  # a document each, or a list of them
+            document, end = json.JSONDecoder().raw_decode(rest)
+            read += document.get("items", [document])
+            rest = rest[end:].lstrip()
+        for ours, theirs in zip(patched, read):
+            self.assertEqual(list(pods(theirs)), list(pods(ours)), ours["kind"])
+
     def test_the_manifests_of_this_repository(self):
         with open(os.path.join(os.path.dirname(__file__), "../../packaging/daemonset.yaml"), encoding="utf-8") as file:
             self.check_types(file.read())

@@ -46,7 +46,8 @@ struct Incident {
   std::string cgroup_path;
 
   bool is_oom() const { return proof >= Proof::kStateFlag; }
-  // `kill`, of the same evidence, was in the same container or cgroup or for the same limit; any one if nobody is the subject.
+  // `kill`, of the same evidence, was in the same container or cgroup or for the same limit; any one if nobody is the
+  // subject.
   bool Concerns(const OomKill& other) const;
 };
 

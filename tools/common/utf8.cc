@@ -1,5 +1,7 @@
 #include "tools/common/utf8.h"
 
+#include <algorithm>
+
 namespace memtrace::tools {
 namespace {
 
@@ -16,6 +18,19 @@ constexpr Form kForms[] = {
 };
 
 unsigned char Byte(std::string_view text, size_t i) { return static_cast<unsigned char>(text[i]); }
+
+// What a terminal would obey, or what would hide or reorder the text beside it: control characters (the second set of
+// them too), and Unicode's marks of direction, joiners and other characters of no width.
+bool IsUnfit(std::string_view character) {
+  const auto byte = [character](size_t i) { return static_cast<unsigned char>(character[i]); };
+  if (character.size() == 1) return byte(0) < 0x20 || byte(0) == 0x7f;
+  if (character.size() == 2) return byte(0) == 0xc2 && byte(1) < 0xa0;
+  if (character.size() != 3) return false;
+  const bool general =
+      byte(0) == 0xe2 && byte(1) == 0x80 && (byte(2) >= 0xa8 ? byte(2) <= 0xae : byte(2) >= 0x8b && byte(2) <= 0x8f);
+  const bool isolate = byte(0) == 0xe2 && byte(1) == 0x81 && byte(2) >= 0xa0 && byte(2) <= 0xaf;
+  return general || isolate || character == "\xef\xbb\xbf";
+}
 
 }  // namespace
 
@@ -51,6 +66,23 @@ size_t CountCharacters(std::string_view text) {
     text.remove_prefix(bytes > 0 ? bytes : 1);
   }
   return count;
+}
+
+std::string Printable(std::string_view text, bool utf8) {
+  std::string clean;
+  while (!text.empty()) {
+    const size_t bytes = CharacterBytes(text);
+    const std::string_view character = text.substr(0, std::max<size_t>(bytes, 1));
+    text.remove_prefix(character.size());
+    if (bytes == 0 || IsUnfit(character)) {
+      clean += '?';
+    } else if (utf8 || bytes == 1) {
+      clean += character;
+    } else {
+      clean += character == "\xc2\xb1" ? "+-" : "?";
+    }
+  }
+  return clean;
 }
 
 }  // namespace memtrace::tools

@@ -17,6 +17,10 @@ size_t CountCharacters(std::string_view text);
 // The length in bytes of the character that `text` begins with; 0 if it is not UTF-8, or empty.
 size_t CharacterBytes(std::string_view text);
 
+// As it may be shown on a terminal, on one line: names come from recordings, and an escape sequence in one must not be
+// obeyed. What is unfit, or not UTF-8, or without `utf8` not ASCII, becomes "?".
+std::string Printable(std::string_view text, bool utf8 = true);
+
 }  // namespace memtrace::tools
 
 #endif  // MEMTRACE_TOOLS_COMMON_UTF8_H_

@@ -1,7 +1,9 @@
+#include <climits>
 #include <cstdio>
 #include <memory>
 
 #include "injector/collect/collect.h"
+#include "injector/container_root.h"
 #include "tools/memtrace/commands.h"
 
 namespace memtrace::commands {
@@ -31,7 +33,7 @@ void AddCollect(CLI::App* app, Action* action) {
         return 1;
       }
       for (const std::string& line : outcome.lines) printf("%s\n", line.c_str());
-      printf("Next: memtrace-report %s\n", order->directory.c_str());
+      printf("Next: memtrace-report %s\n", injector::Printable(order->directory, PATH_MAX).c_str());
       return 0;
     };
   });

@@ -30,7 +30,7 @@ void AddLib(CLI::App* app, Action* action);
 void AddMonitor(CLI::App* app, Action* action);
 void AddSnapshot(CLI::App* app, Action* action);
 
-// "memtrace: text" and a newline, to standard error.
+// "memtrace: text" and a newline, to standard error. On one line, and nothing in it that a terminal would obey.
 void Say(const std::string& text);
 
 }  // namespace memtrace::commands

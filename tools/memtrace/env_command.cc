@@ -1,9 +1,11 @@
 #include <unistd.h>
 
+#include <climits>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
 
+#include "injector/container_root.h"
 #include "libmemtrace/config/options.h"
 #include "tools/memtrace/commands.h"
 
@@ -28,7 +30,8 @@ void AddEnv(CLI::App* app, Action* action) {
         config::Options scratch;
         const bool usable = value != nullptr && *value != '\0' && variable.parse(value, &scratch);
         const std::string fallback(variable.fallback.data, variable.fallback.size);
-        printf("%s=%s%s\n", name.c_str(), usable ? value : fallback.c_str(), usable ? "" : "  # default");
+        printf("%s=%s%s\n", name.c_str(), usable ? injector::Printable(value, PATH_MAX).c_str() : fallback.c_str(),
+               usable ? "" : "  # default");
       }
       return 0;
     };

@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <exception>
 
+#include "injector/container_root.h"
 #include "tools/memtrace/commands.h"
 
 namespace memtrace::commands {
@@ -55,14 +56,18 @@ int Main(int argc, char** argv) {
     return action();
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);
-    Say(std::string(error.what()) + "\nTry `" + DeepestCommand(&app) + " --help`.");
+    Say(error.what());
+    fprintf(stderr, "Try `%s --help`.\n", DeepestCommand(&app).c_str());
     return kStatusUsage;
   }
 }
 
 }  // namespace
 
-void Say(const std::string& text) { fprintf(stderr, "memtrace: %s\n", text.c_str()); }
+void Say(const std::string& text) {
+  constexpr size_t kMostCharacters = 8192;
+  fprintf(stderr, "memtrace: %s\n", injector::Printable(text, kMostCharacters).c_str());
+}
 
 }  // namespace memtrace::commands
 

@@ -5,16 +5,16 @@
 #include <string>
 
 #include "tools/common/numbers.h"
+#include "tools/common/utf8.h"
 
 namespace memtrace::tools {
 namespace {
 
 // Semicolons separate frames, a newline ends the stack.
-std::string Escaped(std::string name) {
-  std::replace(name.begin(), name.end(), ';', ':');
-  std::replace_if(
-      name.begin(), name.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
-  return name;
+std::string Escaped(std::string_view name) {
+  std::string text = Printable(name);
+  std::replace(text.begin(), text.end(), ';', ':');
+  return text;
 }
 
 struct Weights {

@@ -61,11 +61,11 @@ void WriteKillsElsewhere(std::span<const OomKill* const> kills, bool alone, Page
   for (const OomKill* kill : kills) {
     if (kill->time.unix_ns.value_or(0) > newest->time.unix_ns.value_or(0)) newest = kill;
   }
-  page->Paragraph(fmt::format("{}{} elsewhere, {}{} (pid {}), {}, see --top", alone ? "" : "... ",
-                              FormatCount(kills.size()), kills.size() == 1 ? "" : "newest: ",
-                              newest->comm.empty() ? "unknown program" : newest->comm, newest->pid,
-                              TimeText(newest->time)),
-                  4, "  ", Style::kFaint);
+  page->Paragraph(
+      fmt::format("{}{} elsewhere, {}{} (pid {}), {}, see --top", alone ? "" : "... ", FormatCount(kills.size()),
+                  kills.size() == 1 ? "" : "newest: ", newest->comm.empty() ? "unknown program" : newest->comm,
+                  newest->pid, TimeText(newest->time)),
+      4, "  ", Style::kFaint);
 }
 
 void WriteKillList(const Report& report, size_t top, Page* page) {
@@ -73,11 +73,9 @@ void WriteKillList(const Report& report, size_t top, Page* page) {
   for (const OomKill& kill : report.evidence->kills)
     (top == 0 || report.incident.Concerns(kill) ? kills : elsewhere).push_back(&kill);
   // The one that the report is about first.
-  std::stable_partition(kills.begin(), kills.end(),
-                        [&](const OomKill* kill) { return kill == report.incident.kill; });
+  std::stable_partition(kills.begin(), kills.end(), [&](const OomKill* kill) { return kill == report.incident.kill; });
   const size_t shown = top == 0 ? kills.size() : std::min(kills.size(), top);
-  page->Heading(kills.size() <= 1 ? "Killed for memory"
-                                  : fmt::format("Killed for memory: {} processes", kills.size()));
+  page->Heading(kills.size() <= 1 ? "Killed for memory" : fmt::format("Killed for memory: {} processes", kills.size()));
   for (size_t i = 0; i < shown; ++i)
     WriteKill(*report.evidence, *kills[i], report.recorded && kills[i] == report.incident.kill, page);
   if (shown < kills.size()) page->Line(fmt::format("  ... {} more, see --top", kills.size() - shown), Style::kFaint);

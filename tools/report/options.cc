@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "tools/report/exit_status.h"
+#include "tools/report/read_inputs.h"
 #include "tools/symbols/symbol_cache.h"
 
 namespace memtrace::tools {
@@ -164,12 +165,14 @@ std::optional<int> ParseOptions(int argc, char** argv, Options* options) {
   try {
     app.parse(words);
   } catch (const CLI::ParseError& error) {
-    const int status = app.exit(error);
-    return status == 0 ? kExitOk : kExitUsage;
+    if (error.get_exit_code() == 0) return app.exit(error);
+    Complain(error.what());
+    std::cerr << "Try `memtrace-report --help`.\n";
+    return kExitUsage;
   }
   for (const std::string& problem : {OutputsProblem(*options), TakeToken(&options->push)}) {
     if (problem.empty()) continue;
-    std::cerr << "memtrace-report: " << problem << '\n';
+    Complain(problem);
     return kExitUsage;
   }
   const bool any =

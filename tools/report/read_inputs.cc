@@ -7,6 +7,7 @@
 #include <iostream>
 
 #include "tools/common/progress.h"
+#include "tools/common/utf8.h"
 #include "tools/evidence/read.h"
 #include "tools/evidence/unpack.h"
 #include "tools/reader/decode.h"
@@ -87,7 +88,9 @@ class InputReader {
     }
     const bool has_evidence = ReadEvidenceBelow(path, 0);
     if (!recordings.ok() && !has_evidence) {
-      Fail({ErrorCode::kUnreadable, recordings.error().message + ", and no evidence; `memtrace doctor PROGRAM` says whether it can be recorded", recordings.error().context});
+      Fail({ErrorCode::kUnreadable,
+            recordings.error().message + ", and no evidence; `memtrace doctor PROGRAM` says whether it can be recorded",
+            recordings.error().context});
     }
   }
 
@@ -132,6 +135,6 @@ class InputReader {
 
 Inputs ReadInputs(const std::vector<std::string>& paths) { return InputReader().Read(paths); }
 
-void Complain(const std::string& text) { std::cerr << "memtrace-report: " << text << '\n'; }
+void Complain(const std::string& text) { std::cerr << "memtrace-report: " << Printable(text) << '\n'; }
 
 }  // namespace memtrace::tools

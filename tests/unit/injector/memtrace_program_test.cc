@@ -229,9 +229,10 @@ TEST(MemtraceEnv, SaysWhatHolds) {
   const Outcome outcome = Memtrace(
       {"env"}, {"MEMTRACE_SAMPLE=64KiB", "MEMTRACE_TERMINATION_LOG=/dev/termination-log", "MEMTRACE_DEPTH=\x1b[31m"});
   EXPECT_EQ(outcome.exit_status(), 0);
-  EXPECT_THAT(outcome.output, AllOf(HasSubstr("MEMTRACE_SAMPLE=64KiB\n"), HasSubstr("MEMTRACE_BUDGET=1%  # default\n"),
-                                    HasSubstr("MEMTRACE_TERMINATION_LOG=/dev/termination-log\n"),
-                                    HasSubstr("MEMTRACE_DEPTH=128  # default\n"), HasSubstr("MEMTRACE_DIR=/tmp/memtrace")));
+  EXPECT_THAT(outcome.output,
+              AllOf(HasSubstr("MEMTRACE_SAMPLE=64KiB\n"), HasSubstr("MEMTRACE_BUDGET=1%  # default\n"),
+                    HasSubstr("MEMTRACE_TERMINATION_LOG=/dev/termination-log\n"),
+                    HasSubstr("MEMTRACE_DEPTH=128  # default\n"), HasSubstr("MEMTRACE_DIR=/tmp/memtrace")));
   EXPECT_THAT(outcome.errors, AllOf(HasSubstr("MEMTRACE_DEPTH"), Not(HasSubstr("\x1b"))));
   EXPECT_EQ(std::count(outcome.errors.begin(), outcome.errors.end(), '\n'), 1);
 }

@@ -76,7 +76,7 @@ TEST(MonitorOutputsTest, MetricsEscapeLabelsAndLeaveOutWhatIsUnknown) {
   MonitorTarget target = TargetAt(2, "/cg");
   target.name = "a\"b\\c\n";
   const std::string text = MetricsText(target, SampleAt(0, 500), true);
-  EXPECT_THAT(text, HasSubstr("container_memory_usage_bytes{id=\"/cg\",name=\"a\\\"b\\\\c\\n\"} 500\n"));
+  EXPECT_THAT(text, HasSubstr("container_memory_usage_bytes{id=\"/cg\",name=\"a\\\"b\\\\c\\\\x0a\"} 500\n"));
   EXPECT_THAT(text, Not(HasSubstr("container_memory_rss")));
   EXPECT_THAT(text, HasSubstr("memtrace_target_up{"));
   EXPECT_THAT(text, EndsWith("# EOF\n"));

@@ -334,6 +334,16 @@ TEST_F(RenderTest, FoldedStacksRunFromTheOutside) {
   EXPECT_EQ(temporary.str(), "");
 }
 
+TEST_F(RenderTest, FoldedStacksOfNamesThatWouldBreakThem) {
+  RecordingBuilder builder;
+  builder.AddModule("/bin/a;b\nc\x1b[31m", "\xab");
+  builder.Allocate(0x100000, 1000, builder.AddStack({0x1000}));
+  Add(builder);
+  std::ostringstream out;
+  WriteFolded(reports_[0], Metric::kLive, &out);
+  EXPECT_EQ(out.str(), "a:b?c?[31m+0x1000 1000\n");
+}
+
 TEST(PageTest, ParagraphsWrap) {
   std::ostringstream out;
   Page page(&out, {});
