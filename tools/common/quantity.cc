@@ -43,6 +43,8 @@ std::string FormatCount(uint64_t count) {
 }
 
 std::string FormatSeconds(double seconds) {
+  if (seconds > 0 && seconds < 0.0005) return "<1 ms";
+  if (seconds > 0 && seconds < 0.0995) return fmt::format("{:.0f} ms", seconds * 1000);
   if (seconds < 9.95) return fmt::format("{:.1f} s", seconds);
   static constexpr Unit kUnits[] = {{1, "s"}, {60, "min"}, {3600, "h"}, {86400, "days"}, {365.25 * 86400, "years"}};
   return Scaled(seconds, kUnits, " ");

@@ -30,9 +30,10 @@ void WriteVerdict(const Report& report, Page* page) {
 std::string ProgramText(const Target& target) {
   if (target.exe.empty()) return "unknown program";
   const auto base_name = [](std::string_view path) { return path.substr(path.rfind('/') + 1); };
-  const std::string_view called = target.command.empty() ? "" : base_name(target.command[0]);
-  const bool other =
-      !called.empty() && !base_name(target.exe).starts_with(called) && called.find(' ') == std::string_view::npos;
+  const std::string_view whole = target.command.empty() ? std::string_view() : target.command[0];
+  const bool is_title = whole.find(' ') != std::string_view::npos;  // that the program has given itself
+  const std::string_view called = is_title ? std::string_view() : base_name(whole);
+  const bool other = !called.empty() && !base_name(target.exe).starts_with(called);
   return other ? fmt::format("{} as {}", target.exe, Shortened(called, 40)) : target.exe;
 }
 

@@ -123,7 +123,8 @@ void WriteSuspects(const Report& report, size_t top, Page* page) {
     WriteStack(report, report.table.sites[suspect.site].node, page);
   }
   const size_t hidden = report.suspects.size() - Shown(report.suspects.size(), top);
-  if (hidden > 0) page->Line(fmt::format("  ... {} more suspects, see --top", hidden), Style::kFaint);
+  if (hidden > 0)
+    page->Line(fmt::format("  ... {} more suspect{}, see --top", hidden, hidden == 1 ? "" : "s"), Style::kFaint);
   if (report.suppressed > 0) {
     page->Line();
     page->Paragraph(fmt::format("{} suspect{} passed over, as the suppressions say.", report.suppressed,
@@ -142,15 +143,23 @@ void WriteSites(const Report& report, size_t top, Page* page) {
   }
   const bool sums = report.profile->has_sums;
   page->Line("  live                blocks   allocs            allocated by");
-  for (size_t i = 0; i < Shown(sites.size(), top); ++i) {
+  // They come first. Where nothing lives, what was allocated is all there is to show.
+  const auto holding = static_cast<size_t>(
+      std::count_if(sites.begin(), sites.end(), [](const Site& site) { return site.live_bytes > 0; }));
+  const size_t shown = top == 0 || holding == 0 ? Shown(sites.size(), top) : Shown(holding, top);
+  for (size_t i = 0; i < shown; ++i) {
     const Site& site = sites[i];
     page->Line(fmt::format("  {}{:>8}{:>9}  {:<8}  {}", PadRight(LiveText(site), 18),
                            FormatCount(site.live_allocations), sums ? FormatCount(site.allocations) : "?",
                            kColumnWords[static_cast<size_t>(site.behaviour)],
                            SiteName(report.frames.get(), site, kPageColumns - 49)));
   }
-  const size_t hidden = sites.size() - Shown(sites.size(), top);
-  if (hidden > 0) page->Line(fmt::format("  ... {} more sites, see --top or --json", hidden), Style::kFaint);
+  const size_t hidden = sites.size() - shown;
+  if (hidden > 0) {
+    page->Line(fmt::format("  ... {} more site{}{}, see --top or --json", hidden, hidden == 1 ? "" : "s",
+                           shown == holding ? " without a live block" : ""),
+               Style::kFaint);
+  }
   const Totals& totals = report.profile->totals;
   const std::string peak =
       report.profile->has_history ? fmt::format("; {} at the peak", FormatBytes(totals.peak_live_bytes)) : "";
@@ -183,7 +192,8 @@ void WriteLost(const Report& report, size_t top, Page* page) {
                            SiteName(report.frames.get(), *sites[i], kPageColumns - 30)));
   }
   const size_t hidden = sites.size() - Shown(sites.size(), top);
-  if (hidden > 0) page->Line(fmt::format("  ... {} more sites, see --top or --json", hidden), Style::kFaint);
+  if (hidden > 0)
+    page->Line(fmt::format("  ... {} more site{}, see --top or --json", hidden, hidden == 1 ? "" : "s"), Style::kFaint);
 }
 
 void WriteDifference(const Report& report, size_t top, Page* page) {
@@ -213,7 +223,8 @@ void WriteDifference(const Report& report, size_t top, Page* page) {
     page->Line(columns + SiteName(changes[i].frames, *changes[i].site, kPageColumns - columns.size()));
   }
   const size_t hidden = changes.size() - Shown(changes.size(), top);
-  if (hidden > 0) page->Line(fmt::format("  ... {} more sites, see --top or --json", hidden), Style::kFaint);
+  if (hidden > 0)
+    page->Line(fmt::format("  ... {} more site{}, see --top or --json", hidden, hidden == 1 ? "" : "s"), Style::kFaint);
 }
 
 }  // namespace memtrace::tools

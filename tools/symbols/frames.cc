@@ -136,10 +136,20 @@ std::vector<uint32_t> FrameTable::Stack(uint32_t node) {
 }
 
 size_t LeadingHelpers(const FrameTable& table, std::span<const uint32_t> stack) {
+  size_t helpers = 0;
   for (size_t i = 0; i < stack.size(); ++i) {
-    if (table.frame(stack[i]).helper.empty()) return i;
+    const Frame& frame = table.frame(stack[i]);
+    if (!frame.helper.empty()) {
+      const std::span<const uint32_t> inside = stack.subspan(helpers, i - helpers);
+      const bool all_its_own = std::all_of(inside.begin(), inside.end(),
+                                           [&](uint32_t index) { return table.frame(index).module == frame.module; });
+      if (!all_its_own) return helpers;
+      helpers = i + 1;
+    } else if (!frame.source.function.empty()) {
+      return helpers;
+    }
   }
-  return 0;
+  return helpers < stack.size() ? helpers : 0;
 }
 
 const Frame* NamingFrame(const FrameTable& table, std::span<const uint32_t> stack) {

@@ -35,6 +35,8 @@ function count(n) {
 
 function seconds(s) {
   if (s === null || s === undefined) return "unknown";
+  if (s > 0 && s < 0.0005) return "<1 ms";
+  if (s > 0 && s < 0.0995) return `${(s * 1000).toFixed(0)} ms`;
   if (s < 10) return `${s.toFixed(1)} s`;
   if (s < 120) return `${s.toFixed(0)} s`;
   if (s < 7200) return `${(s / 60).toFixed(0)} min`;

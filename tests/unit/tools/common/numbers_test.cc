@@ -45,6 +45,9 @@ TEST(QuantityTest, Bytes) {
 TEST(QuantityTest, CountsSecondsAndShares) {
   EXPECT_EQ(FormatCount(950), "950");
   EXPECT_EQ(FormatCount(12'345), "12.3k");
+  EXPECT_EQ(FormatSeconds(0), "0.0 s");
+  EXPECT_EQ(FormatSeconds(0.0001), "<1 ms");
+  EXPECT_EQ(FormatSeconds(0.042), "42 ms");
   EXPECT_EQ(FormatSeconds(0.25), "0.2 s");
   EXPECT_EQ(FormatSeconds(45), "45 s");
   EXPECT_EQ(FormatSeconds(8000), "2.2 h");

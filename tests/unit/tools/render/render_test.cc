@@ -258,6 +258,51 @@ TEST_F(RenderTest, TextShowsTheProgramAndNotItsLibraries) {
   EXPECT_THAT(stack[2]["function"].get<std::string>(), HasSubstr("std::char_traits<char>"));
 }
 
+// A static function of a stripped program has no name.
+TEST_F(RenderTest, WhatAHelperCallsWithoutANameIsAPartOfIt) {
+  constexpr uint64_t kNameless = 0x10;
+  Symbolizer names({});
+  RecordingBuilder builder;
+  builder.AddModule(std::filesystem::read_symlink("/proc/self/exe").string());
+  const uint16_t other = builder.AddModule("/lib/other.so", {}, 0x7f0000000000);
+  const uint64_t place = OwnOffset(&shop::AuditTrail::RecordCancellation) + 1;
+  const uint64_t helper = OwnOffset(&xmalloc) + 1;
+  const uint32_t own = builder.AddStack({place, helper, kNameless});
+  const uint32_t called_back = builder.AddNode({.pc_module = uint64_t{other} << 48 | (0x7f0000000000 + 0x20),
+                                                .parent = builder.AddStack({place, helper}),
+                                                .depth = 3,
+                                                .flags = 0});
+  builder.Allocate(0x100000, 1000, own);
+  builder.Allocate(0x200000, 500, called_back);
+  Add(builder, &names);
+  const std::string text = Text();
+  EXPECT_THAT(text, HasSubstr("1000 B                   1        1            ...RecordCancellation\n"));
+  EXPECT_THAT(text, HasSubstr("500 B                    1        1            other.so+0x20\n"));
+}
+
+TEST_F(RenderTest, SitesWithoutALiveBlockAreNoConsumers) {
+  RecordingBuilder builder;
+  builder.AddModule("/bin/service");
+  builder.AllocateAndFree(4000, 100, builder.AddStack({0x2000}), 4000);
+  Add(builder);
+  EXPECT_THAT(Text(), HasSubstr("0 B                      0      100            service+0x2000\n"));
+  reports_.clear();
+  builder.Allocate(0x100000, 1000, builder.AddStack({0x1000}));
+  Add(builder);
+  EXPECT_THAT(Text(), HasSubstr("service+0x1000\n  ... 1 more site without a live block, see --top or --json\n"));
+}
+
+TEST_F(RenderTest, ATitleIsNoNameOfAProgram) {
+  for (const auto& [command, seen] : {std::pair("nginx: master process -p /var/run", "/bin/service (pid"),
+                                      std::pair("/usr/bin/other", "/bin/service as other (pid")}) {
+    reports_.clear();
+    RecordingBuilder builder = Leaking();
+    builder.AddBlob(format::BlobKind::kCommand, "", std::string(command) + '\0');
+    Add(builder);
+    EXPECT_THAT(Text(), HasSubstr(seen));
+  }
+}
+
 class BridgeOfTheDeadTest : public RenderTest {
  protected:
   // 2.1 s before the recording ends.
