@@ -61,7 +61,7 @@ class Session {
   Problem Begin() {
     const Problem problem = WhyNotAttachable(memory_.pid());
     if (!problem.empty()) return problem;
-    if (!memory_.ok()) return WhyNotTraceable(memory_.pid(), strerror(errno));
+    if (!memory_.ok()) return WhyNotTraceable(memory_.pid(), strerror(memory_.error()));
     const Problem refused = tracer_.Seize();
     if (!refused.empty()) return WhyNotTraceable(memory_.pid(), refused);
     // A program that was just started: its loader has not made the list yet.

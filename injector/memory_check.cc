@@ -37,7 +37,8 @@ CheckResult CheckMemory(const CheckRequest& request) {
   const std::string place = cgroup.limit_directory;
   rt::MemoryUse use;
   if (!rt::ReadMemoryUse(cgroup, true, &use)) return Unknown("the memory usage in " + place + " is not readable");
-  if (use.limit_bytes == kUnknown) return Unknown("no memory limit is set, as seen from " + place);
+  if (use.limit_bytes == kUnknown)
+    return Unknown("no memory limit is set, as seen from " + place + "; set one, such as docker run --memory=512m");
   const uint64_t used = request.count_page_cache ? use.usage_bytes : use.WorkingSetBytes();
   if (used == kUnknown) return Unknown("memory.stat in " + place + " is not readable; try --usage");
   // A limit of 0 is full, whatever is used.

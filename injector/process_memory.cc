@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cinttypes>
 #include <cstdio>
 #include <cstdlib>
@@ -13,7 +14,9 @@
 namespace memtrace::injector {
 
 ProcessMemory::ProcessMemory(pid_t pid)
-    : pid_(pid), memory_(open(("/proc/" + std::to_string(pid) + "/mem").c_str(), O_RDWR | O_CLOEXEC)) {}
+    : pid_(pid),
+      memory_(open(("/proc/" + std::to_string(pid) + "/mem").c_str(), O_RDWR | O_CLOEXEC)),
+      error_(memory_.ok() ? 0 : errno) {}
 
 bool ProcessMemory::Read(uint64_t address, void* buffer, size_t size) const {
   return pread64(memory_.get(), buffer, size, static_cast<off64_t>(address)) == static_cast<ssize_t>(size);

@@ -30,6 +30,7 @@ class ProcessMemory {
   explicit ProcessMemory(pid_t pid);
 
   bool ok() const { return memory_.ok(); }
+  int error() const { return error_; }  // why not
   pid_t pid() const { return pid_; }
 
   // All or nothing. Write also reaches read-only pages, as a debugger's does, and leaves their protection alone.
@@ -57,6 +58,7 @@ class ProcessMemory {
  private:
   pid_t pid_;
   Descriptor memory_;
+  int error_;
 };
 
 // A small file of /proc, at most 1 MiB of it; empty if it cannot be read.

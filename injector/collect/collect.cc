@@ -104,6 +104,11 @@ class Collection {
     }
     if (target_.pid == 0 && runtime_.empty())
       return Fail(target_.message + "; start docker or podman, or name a process");
+    const std::string root = "/proc/" + std::to_string(target_.pid) + "/root/";
+    if (target_.pid > 0 && access(root.c_str(), X_OK) != 0 && errno == EACCES) {
+      return Fail("process " + std::to_string(target_.pid) + " may not be read: " + strerror(errno) +
+                  "; run as its user or as root (in a container: with CAP_SYS_PTRACE)");
+    }
     return true;
   }
 
@@ -114,7 +119,7 @@ class Collection {
     }
     for (const char* part : {"", "recordings", "binaries/.build-id", "evidence/cgroup"}) {
       fs::create_directories(Place(part), error);
-      if (error) return Fail("cannot make " + Place(part) + ": " + error.message());
+      if (error) return Fail("cannot make " + Place(part) + ": " + error.message() + "; name another directory");
     }
     chmod(order_.directory.c_str(), 0700);  // recordings hold addresses and command lines
     return true;

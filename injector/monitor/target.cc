@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <spawn.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 #include <memory>
 #include <optional>
 
+#include "injector/descriptor.h"
 #include "injector/process_memory.h"
 
 namespace memtrace::injector {
@@ -115,20 +117,29 @@ MonitorTarget OfContainer(MonitorTarget target) {
   const bool may_be_id = target.name.size() >= kFewestIdDigits && IsHex(target.name);
   if (may_be_id) target.pid = FirstProcessOf(target.name);
   bool known = false;
+  std::string trouble;  // of a runtime that is there, but not for us
   for (const char* runtime : {"docker", "podman"}) {
     if (target.pid != 0) break;
     const char* const command[] = {
         runtime, "inspect", "--type=container", "--format={{.State.Pid}}", "--", target.name.c_str(), nullptr};
-    const std::string pid = OutputOf(command);
+    std::string errors;
+    const std::string pid = OutputOf(command, &errors);
     known |= IsNumber(pid);
+    // "No such container", "no such container": the answer of one that is asked.
+    if (!errors.empty() && errors.find("o such ") == std::string::npos)
+      trouble += std::string("; ") + runtime + " says: " + errors;
     if (!IsNumber(pid) || pid == "0") continue;
     target.pid = atoi(pid.c_str());
     target.runtime = runtime;
   }
-  if (known && target.pid == 0) return Failed(target, "the container " + target.name + " is not running");
+  if (known && target.pid == 0) {
+    return Failed(target, "the container " + target.name + " is not running; `memtrace collect " + target.name +
+                              " -o DIR` gets what it has left");
+  }
   if (target.pid == 0) {
     return Failed(target, "there is no process, cgroup or running container `" + target.name +
-                              "` (asked /proc, docker and podman): `docker ps -a` and `podman ps -a` list containers");
+                              "` (asked /proc, docker and podman): `docker ps -a` and `podman ps -a` list containers" +
+                              trouble);
   }
   return OfProcess(target);
 }
@@ -149,13 +160,18 @@ std::string ContainerIdIn(const std::string& cgroup_path) {
   return id;
 }
 
-std::string OutputOf(const char* const* command) {
+std::string OutputOf(const char* const* command, std::string* errors) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return "";
+  const Descriptor complaints(memfd_create("errors", MFD_CLOEXEC));
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-  posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+  if (complaints.ok()) {
+    posix_spawn_file_actions_adddup2(&actions, complaints.get(), STDERR_FILENO);
+  } else {
+    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+  }
   pid_t child = 0;
   const int failure = posix_spawnp(&child, command[0], &actions, nullptr, const_cast<char**>(command), environ);
   posix_spawn_file_actions_destroy(&actions);
@@ -171,6 +187,12 @@ std::string OutputOf(const char* const* command) {
   if (failure == 0) {
     while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
     }
+  }
+  if (errors != nullptr) {
+    char text[256];
+    const ssize_t size = pread(complaints.get(), text, sizeof(text), 0);
+    errors->assign(text, static_cast<size_t>(std::max<ssize_t>(size, 0)));
+    errors->resize(std::min(errors->size(), errors->find('\n')));
   }
   if (status != 0) return "";
   while (!output.empty() && output.back() == '\n') output.pop_back();

@@ -27,8 +27,9 @@ MonitorTarget FindTarget(const std::string& name);
 // The id of the container that a cgroup path names: its last component with 64 hexadecimal digits. Empty: none.
 std::string ContainerIdIn(const std::string& cgroup_path);
 
-// The output of a program, without its last newline; empty if it is not there or fails.
-std::string OutputOf(const char* const* command);
+// The output of a program, without its last newline; empty if it is not there or fails. `*errors`: what it wrote to
+// standard error, its first line.
+std::string OutputOf(const char* const* command, std::string* errors = nullptr);
 
 }  // namespace memtrace::injector
 

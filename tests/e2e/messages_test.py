@@ -48,6 +48,9 @@ USAGE = [
     (["run"], 2, ["PROGRAM", "`memtrace run --help`"]),
     (["run", "--sample", "many", "--", "true"], 2, ["--sample", "`many`"]),
     (["monitor", "--interval", "x"], 2, ["--interval", "5s"]),
+    (["check", "--pid", "web"], 2, ["--pid", "`web` is no process id", "`memtrace check --help`"]),
+    (["check", "--pid", "0"], 2, ["`0` is no process id"]),
+    (["snapshot", "9" * 5000], 1, ["docker ps -a"]),
     (["inject", "docker", "--volume", "a b"], 2, ["--volume", "small letters"]),
 ]
 REPORT = [
@@ -94,7 +97,6 @@ class Messages(harness.Case):
         mine = str(self.start("/bin/sleep", "100", preload=False).pid)
         os.chmod(self.work, 0o755)
         self.check([(["snapshot", mine], 1, ["may not be read", "as root"]), (["doctor", mine], 2, ["may not be looked at", "as root"]),
-                    (["collect", mine, "-o", "{}/out"], 1, ["cannot make", "Permission denied"]),
                     (["attach", mine], 1, ["may not be traced", "--cap-add SYS_PTRACE"])],
                    preexec_fn=lambda: os.setuid(NOBODY))
 
@@ -102,6 +104,49 @@ class Messages(harness.Case):
         pid = str(self.start("/bin/sleep", "100", preload=False).pid)
         self.check([(["snapshot", pid], 1, ["is not recorded", "`memtrace attach " + pid + "`"]),
                     (["detach", pid], 1, ["memtrace was never attached to it"])])
+
+    def test_what_belongs_to_others(self):
+        if os.getuid() != 0:
+            self.skipTest("only root can become somebody else")
+        pid = str(self.start("/bin/sleep", "100", preload=False).pid)
+        own = os.path.join(self.root, "own")
+        os.mkdir(own)
+        os.chown(own, NOBODY, NOBODY)
+        self.assertEqual(self.run_program("/bin/true").status, 0)
+        become = {"preexec_fn": lambda: os.setuid(NOBODY)}
+        self.check([(["collect", pid, "-o", own], 1, ["may not be read: Permission denied", "as root"]),
+                    (["collect", "1", "-o", "/root/out"], 1, ["Permission denied"]),
+                    (["attach", pid], 1, ["may not be traced (Permission denied)"]),
+                    (["install", "/root/memtrace"], 1, ["Permission denied", "name a directory that you can write"])], **become)
+        self.assertEqual(os.listdir(own), [])
+        self.check([([self.recording()], 1, ["Permission denied", "only its user and root may read"])], program=harness.REPORT, **become)
+
+    def test_a_runtime_that_does_not_answer(self):
+        """As docker says it to who is not in its group."""
+        folder = os.path.join(self.root, "bin")
+        os.mkdir(folder)
+        with open(folder + "/docker", "w", encoding="utf-8") as docker:
+            docker.write("#!/bin/sh\necho 'permission denied while trying to connect to the Docker daemon socket' >&2\nexit 1\n")
+        os.chmod(folder + "/docker", 0o755)
+        self.check([(arguments, 1, ["`web`", "docker says: permission denied while"]) for arguments in (
+            ["attach", "web"], ["snapshot", "web"], ["monitor", "web"], ["collect", "web", "-o", "{}/out"])],
+                   env={"PATH": folder + ":/usr/bin:/bin"})
+
+    def test_output_that_does_not_arrive(self):
+        process = self.start(harness.program("on_command"), stdin=subprocess.PIPE)
+        self.await_line(process)
+        for arguments in (["lib"], ["env"], ["--version"], ["run", "--help"], ["doctor", "/bin/true"], ["inject", "docker"],
+                          ["snapshot", str(process.pid)], ["install", self.root + "/installed"]):
+            with self.subTest(" ".join(arguments)), open("/dev/full", "wb") as full:
+                done = subprocess.run([harness.TOOL, *arguments], stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, text=True,
+                                      check=False, timeout=harness.TIMEOUT_S)
+                self.assertEqual((done.returncode, done.stderr), (1, "memtrace: cannot write to standard output: No space left on device\n"))
+        for arguments in (["--json"], ["--html"], [], ["--help"]):
+            with self.subTest(" ".join(arguments)):
+                done = subprocess.run([harness.REPORT, *arguments, self.recording()], stderr=subprocess.PIPE, text=True, check=False,
+                                      preexec_fn=lambda: os.close(1), timeout=harness.TIMEOUT_S)
+                self.assertEqual((done.returncode, done.stderr),
+                                 (1, "memtrace-report: cannot write to standard output: Bad file descriptor\n"))
 
     def test_without_its_library(self):
         """The helper alone, as somebody copies it out of an image; what to do is said in one way."""

@@ -9,6 +9,7 @@ import unittest
 
 import docker_daemon
 import harness
+import worlds
 
 BUILD = os.environ["E2E_BUILD"]
 PACKAGING = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../packaging")
@@ -22,22 +23,30 @@ FILES = ("usr/bin/memtrace", "usr/bin/memtrace-report", "usr/lib/memtrace/libmem
 ACCEPTED = ("malformed-contact", "syntax-error-in-debian-changelog", "statically-linked-binary", "shared-library-lacks-prerequisites", "maintscript-calls-ldconfig")
 
 
+def make_package(build, folder):
+    """The path of what cpack makes there."""
+    subprocess.run(["cpack", "--config", os.path.join(build, "CPackConfig.cmake"), "-B", folder], check=True, capture_output=True,
+                   cwd=folder)
+    shutil.rmtree(os.path.join(folder, "_CPack_Packages"), True)
+    package, = [os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".deb")]
+    return package
+
+
 def setUpModule():
     global FOLDER, PACKAGE
     if not shutil.which("dpkg-shlibdeps"):
         raise AssertionError("there is no dpkg-shlibdeps: package dpkg-dev")
     FOLDER = tempfile.mkdtemp(prefix="mt-package-")
     unittest.addModuleCleanup(shutil.rmtree, FOLDER, True)
-    subprocess.run(["cpack", "--config", os.path.join(BUILD, "CPackConfig.cmake"), "-B", FOLDER], check=True, capture_output=True,
-                   cwd=FOLDER)
-    shutil.rmtree(os.path.join(FOLDER, "_CPack_Packages"), True)
-    PACKAGE, = [os.path.join(FOLDER, name) for name in os.listdir(FOLDER) if name.endswith(".deb")]
+    PACKAGE = make_package(BUILD, FOLDER)
 
 
-class Package(harness.Case):
+class Packaged(harness.Case):
     def output(self, *command, **run):
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=harness.TIMEOUT_S, **run).stdout
 
+
+class Package(Packaged):
     def test_its_files(self):
         listed = self.output("dpkg-deb", "-c", PACKAGE)
         for name in FILES:
@@ -69,6 +78,33 @@ class Package(harness.Case):
                               timeout=600)
         tags = [line for line in done.stdout.splitlines() if line[:3] in ("E: ", "W: ") and line.split()[2] not in ACCEPTED]
         self.assertEqual(tags, [])
+
+
+class Arm64(Packaged):
+    """The package for arm64, of what the preset of that name built; its programs under qemu-user."""
+
+    def test_its_contents(self):
+        world = worlds.EMULATED[0]
+        world.prepare()
+        folder = os.path.join(self.root, "package")
+        os.mkdir(folder)
+        package = make_package(world.build, folder)
+        self.assertTrue(package.endswith("_arm64.deb"), package)
+        self.assertEqual(self.output("dpkg-deb", "-f", package, "Architecture"), "arm64\n")
+        listed = self.output("dpkg-deb", "-c", package)
+        for name in FILES:
+            self.assertIn(f" ./{name}\n", listed)
+        # What the package of this machine's architecture needs, by the same names.
+        needed = [set(re.findall(r"[\w.+-]+(?=\s*(?:\(|,|$))", self.output("dpkg-deb", "-f", file, "Depends"))) for file in (package, PACKAGE)]
+        self.assertLessEqual({name for name in needed[1] if name.startswith("lib")}, needed[0])
+        root = os.path.join(self.root, "unpacked")
+        self.output("dpkg-deb", "-x", package, root)
+        for name in FILES[:4]:
+            self.assertIn("AArch64", self.output("readelf", "-h", os.path.join(root, name)))
+        tool, reporter = root + "/usr/bin/memtrace", root + "/usr/bin/memtrace-report"
+        self.assertRegex(self.output(*world.command([tool, "--version"])), r"\Amemtrace \d")
+        self.assertRegex(self.output(*world.command([reporter, "--version"])), r"\Amemtrace-report \d")
+        self.assertEqual(self.output(*world.command([tool, "lib"])), root + "/usr/lib/memtrace/libmemtrace.so\n")
 
 
 class ReportImage(harness.Case):

@@ -40,7 +40,8 @@ int Install(const fs::path& directory) {
   for (const auto& [source, name] : files) {
     if (!error) error = Put(source, directory / name);
     if (!error) continue;
-    Say("cannot install " + (directory / name).string() + ": " + error.message());
+    Say("cannot install " + (directory / name).string() + ": " + error.message() +
+        "; name a directory that you can write");
     return 1;
   }
   printf("%s\n", (directory / "libmemtrace.so").c_str());

@@ -1,6 +1,9 @@
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <exception>
+#include <iostream>
 
 #include "injector/container_root.h"
 #include "tools/memtrace/commands.h"
@@ -30,6 +33,14 @@ std::string DeepestCommand(const CLI::App* app) {
   return app->get_name() + (next.empty() ? "" : " " + DeepestCommand(next.front()));
 }
 
+// What was printed has arrived; says so if not.
+bool Delivered() {
+  std::cout.flush();
+  if (std::cout && fflush(stdout) == 0 && ferror(stdout) == 0) return true;
+  Say(std::string("cannot write to standard output: ") + strerror(errno));
+  return false;
+}
+
 int Main(int argc, char** argv) {
   CLI::App app("Helper of the memtrace memory profiler, for the container and the host.", "memtrace");
   app.set_version_flag("--version", "memtrace " MEMTRACE_VERSION);
@@ -53,9 +64,13 @@ int Main(int argc, char** argv) {
     std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
     app.parse(arguments);
     if (!action) throw CLI::RequiredError("SUBCOMMAND");
-    return action();
+    const int status = action();
+    return Delivered() || status != 0 ? status : 1;
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);
+    if (error.get_exit_code() == 0) {
+      app.exit(error);
+      return Delivered() ? 0 : 1;
+    }
     Say(error.what());
     fprintf(stderr, "Try `%s --help`.\n", DeepestCommand(&app).c_str());
     return kStatusUsage;

@@ -17,9 +17,7 @@ int Snapshot(const std::string& name, injector::SnapshotOrder order) {
   // A process that is in no memory cgroup has recordings all the same.
   const bool is_process = target.kind == injector::TargetKind::kProcess;
   if (target.pid == 0 || (!target.message.empty() && !is_process)) {
-    const bool dead = target.message.ends_with("is not running");
-    Say((target.message.empty() ? name + " is a cgroup: name a process or a container" : target.message) +
-        (dead ? "; `memtrace collect " + name + " -o DIR` gets what it has left" : ""));
+    Say(target.message.empty() ? name + " is a cgroup: name a process or a container" : target.message);
     return 1;
   }
   order.pid = std::to_string(target.pid);

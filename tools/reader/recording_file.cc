@@ -11,8 +11,8 @@
 #include <new>
 
 #include "libmemtrace/format/recording.h"
-#include "tools/reader/jemalloc_profile.h"
 #include "tools/common/progress.h"
+#include "tools/reader/jemalloc_profile.h"
 
 namespace memtrace::tools {
 namespace {
@@ -36,7 +36,8 @@ class Descriptor {
 };
 
 Error Unreadable(const std::string& name, int error) {
-  return {ErrorCode::kUnreadable, "cannot read " + name, std::strerror(error)};
+  const char* advice = error == EACCES ? "; what a program recorded only its user and root may read" : "";
+  return {ErrorCode::kUnreadable, "cannot read " + name, std::string(std::strerror(error)) + advice};
 }
 
 // Appends up to `limit` bytes. False on failure, with errno set.

@@ -6,7 +6,9 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cctype>
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <iostream>
 #include <map>
@@ -165,7 +167,12 @@ std::optional<int> ParseOptions(int argc, char** argv, Options* options) {
   try {
     app.parse(words);
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);
+    if (error.get_exit_code() == 0) {
+      app.exit(error);
+      if (std::cout.flush()) return kExitOk;
+      Complain(std::string("cannot write to standard output: ") + std::strerror(errno));
+      return kExitNoReport;
+    }
     Complain(error.what());
     std::cerr << "Try `memtrace-report --help`.\n";
     return kExitUsage;
