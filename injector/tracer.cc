@@ -95,7 +95,8 @@ Problem Tracer::StopAll() {
     return thread + " did not stop within 5 s: it waits for a device or a file system, or its cgroup is frozen " +
            "(docker pause); try again when it runs";
   }
-  return replaced_ ? "the process has become another program meanwhile; try again" : "the process ended";
+  return replaced_ ? "the process has become another program meanwhile; try again"
+                   : "the process ended meanwhile; `memtrace run -- PROGRAM` records one from its start";
 }
 
 void Tracer::Resume(pid_t id) {

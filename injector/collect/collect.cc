@@ -104,12 +104,17 @@ class Collection {
     }
     if (target_.pid == 0 && runtime_.empty())
       return Fail(target_.message + "; start docker or podman, or name a process");
-    const std::string root = "/proc/" + std::to_string(target_.pid) + "/root/";
-    if (target_.pid > 0 && access(root.c_str(), X_OK) != 0 && errno == EACCES) {
-      return Fail("process " + std::to_string(target_.pid) + " may not be read: " + strerror(errno) +
-                  "; run as its user or as root (in a container: with CAP_SYS_PTRACE)");
-    }
-    return true;
+    // The runtime's documents are worth having without the rest.
+    const std::string refusal = Refusal();
+    return refusal.empty() || !runtime_.empty() ? true : Fail(refusal);
+  }
+
+  // Why the files of the running target may not be read; empty if they may.
+  std::string Refusal() const {
+    const std::string number = std::to_string(target_.pid);
+    if (target_.pid == 0 || access(("/proc/" + number + "/root/").c_str(), X_OK) == 0 || errno != EACCES) return "";
+    return "process " + number + " may not be read: " + strerror(errno) +
+           "; run as its user or as root (in a container: with CAP_SYS_PTRACE)";
   }
 
   bool MakeDirectories() {
@@ -240,7 +245,9 @@ class Collection {
       if (found > 0) Note("recordings: " + std::to_string(found) + " files of " + Printable(directory));
       count += std::max(found, 0);
     }
-    if (count == 0) {
+    if (const std::string refusal = Refusal(); count == 0 && !refusal.empty()) {
+      Note("recordings: " + refusal);
+    } else if (count == 0) {
       Note("recordings: none in " + Printable(Directories()[0]) +
            "; if the program keeps them elsewhere, name the place "
            "with --recordings");

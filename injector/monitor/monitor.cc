@@ -84,6 +84,8 @@ class Session {
               "cannot write " + request_.csv + ": " +
                   (errno != 0 ? strerror(errno) : "it is there, and not a CSV of this program with these columns")};
     }
+    // It is drawn at the end, maybe in days: that it can be is known now.
+    if (!request_.plot.empty() && !ReplaceFile(request_.plot, PlotSvg(target_name(), {}))) Fail(request_.plot);
     for (uint64_t row = 1; outcome_.ok; ++row) {
       const uint64_t next_ns = rt::NowNanoseconds(rt::Clock::kMonotonic) + request_.interval_ns;
       if (watch_.HasEnded()) {

@@ -209,7 +209,8 @@ MonitorTarget FindTarget(const std::string& name) {
     return OfProcess(target);
   }
   if (const std::string directory = CgroupDirectory(name); !directory.empty()) return OfDirectory(target, directory);
-  if (name.find('/') != std::string::npos) return Failed(target, "there is no memory cgroup " + name);
+  if (name.find('/') != std::string::npos)
+    return Failed(target, "there is no memory cgroup " + name + "; /proc/PID/cgroup names that of a process");
   return OfContainer(target);
 }
 

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import unittest
 
 import harness
@@ -210,6 +211,17 @@ class Disturbance(Attaching):
             self.assertEqual((done.returncode, done.stderr), (0, ""))
             self.detach(process)
         self.assertIsNone(process.poll(), process.stderr.read() if process.poll() is not None else "")
+
+    def test_a_program_that_ends_meanwhile(self):
+        for pause_ms in range(0, 30, 2):
+            process = self.start(harness.program("busy"), "4", preload=False, stdin=subprocess.PIPE)
+            self.await_line(process)
+            attaching = self.start(harness.TOOL, "attach", "--dir", self.recordings, process.pid, preload=False)
+            time.sleep(pause_ms / 1000)
+            self.finish(process)
+            _, err = attaching.communicate(timeout=harness.TIMEOUT_S)
+            self.assertIn(attaching.returncode, (0, 1))
+            self.assertRegex(err, rb"\A\Z" if attaching.returncode == 0 else rb"\Amemtrace: [^\n]+\n\Z")
 
     def test_forks(self):
         """A breakpoint that a child inherited would kill it."""

@@ -19,10 +19,7 @@ void AddCheck(CLI::App* app, Action* action) {
       ->option_text("PERCENT");
   check->add_flag("--usage", request->count_page_cache, "count all usage, also page cache that the kernel can drop");
   check->add_option("--pid", request->pid, "of this process instead of the own one")
-      ->check([](const std::string& text) {
-        const bool is_number = text.find_first_not_of("0123456789") == std::string::npos && text.size() < 10;
-        return is_number && text.find_first_not_of('0') != std::string::npos ? "" : "`" + text + "` is no process id";
-      })
+      ->check([](const std::string& text) { return NoWholeNumber(text, "process id"); })
       ->option_text("PID");
   check->add_option("--root", request->root, "a recorded system")->group("");
   check->callback([request, action] {

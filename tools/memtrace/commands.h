@@ -30,6 +30,9 @@ void AddLib(CLI::App* app, Action* action);
 void AddMonitor(CLI::App* app, Action* action);
 void AddSnapshot(CLI::App* app, Action* action);
 
+// For CLI11's check(): empty if `text` is a whole number above 0, else what is wrong with it, as "`x` is no WHAT".
+std::string NoWholeNumber(const std::string& text, const char* what);
+
 // "memtrace: text" and a newline, to standard error. On one line, and nothing in it that a terminal would obey.
 void Say(const std::string& text);
 

@@ -79,6 +79,11 @@ int Main(int argc, char** argv) {
 
 }  // namespace
 
+std::string NoWholeNumber(const std::string& text, const char* what) {
+  const bool digits = text.find_first_not_of("0123456789") == std::string::npos && text.size() < 10;
+  return digits && text.find_first_not_of('0') != std::string::npos ? "" : "`" + text + "` is no " + what;
+}
+
 void Say(const std::string& text) {
   constexpr size_t kMostCharacters = 8192;
   fprintf(stderr, "memtrace: %s\n", injector::Printable(text, kMostCharacters).c_str());

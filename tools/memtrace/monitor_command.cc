@@ -49,7 +49,7 @@ void AddMonitor(CLI::App* app, Action* action) {
   monitor->add_option_function<std::string>("--interval", interval, "time between rows (default 5s)")
       ->option_text("TIME");
   monitor->add_option("--count", request->count, "end after so many rows")
-      ->check(CLI::PositiveNumber)
+      ->check([](const std::string& text) { return NoWholeNumber(text, "number of rows"); })
       ->option_text("N");
   monitor->add_option("--csv", request->csv, "write the rows there, or go on there (default: standard output)")
       ->option_text("FILE");
