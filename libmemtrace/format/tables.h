@@ -120,7 +120,8 @@ inline constexpr uint32_t kColumnsPerChunk = kChunkBytes / sizeof(ColumnCell);
 // Columns 32..63: bytes allocated while the work clock was in [2^(15+i), 2^(16+i)), likewise.
 // Columns 64..95: bytes that a cell held (allocated less freed) just before its first allocation while the work clock
 // was in that octave, added up over the cells that had allocated before; a single one may be negative. So one snapshot
-// shows what a site has grown by since. Only in ColumnCells.
+// shows what a site has grown by since. A block that is reallocated is free at that moment: where a cell's only block
+// is, 0 was held, and the growth that follows from it is an upper bound. Only in ColumnCells.
 inline constexpr int kOctaves = 32;
 inline constexpr int kHeldColumns = 2 * kOctaves;
 inline constexpr int kColumns = 3 * kOctaves;

@@ -92,6 +92,23 @@ class Exports(harness.Case):
         for name in ("inuse_space", "alloc_objects", "LoadTable", self.program):
             self.assertIn(name, strings)
 
+    def test_suppressions_and_helpers(self):
+        """What users say about their own functions."""
+        files = {"suppressions": "# known\nleak:Leak\n", "helpers": "Leak\n"}
+        paths = {}
+        for name, content in files.items():
+            paths[name] = os.path.join(self.root, name)
+            with open(paths[name], "w", encoding="utf-8") as file:
+                file.write(content)
+        recording = self.recording()
+        for arguments, status, words in (((), 4, "Memory allocated by Leak is not given back"),
+                                         ((f"--suppressions={paths['suppressions']}",), 0, "1 suspect was passed over, as the suppressions say"),
+                                         ((f"--helpers={paths['helpers']}",), 4, "frame of helpers that you named")):
+            done = subprocess.run([harness.REPORT, "--fail-on=suspect", *arguments, recording], capture_output=True, timeout=harness.TIMEOUT_S,
+                                  check=False)
+            self.assertEqual((done.returncode, done.stderr), (status, b""))
+            self.assertIn(words, " ".join(done.stdout.decode().split()))
+
     def test_several_at_once_and_a_full_disk(self):
         first, second = (os.path.join(self.root, name) for name in ("a.json", "b.html"))
         done = subprocess.run([harness.REPORT, f"--json={first}", f"--html={second}", "--folded", self.recordings], capture_output=True, timeout=harness.TIMEOUT_S, check=False)

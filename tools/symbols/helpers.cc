@@ -16,12 +16,16 @@ struct Helpers {
   std::string_view patterns;
 };
 constexpr Helpers kBuiltIn[] = {
-    {"the C++ library", "std::*|__gnu_cxx::*|operator new*"},
+    {"the standard library", "std::*|__gnu_cxx::*|operator new*"},
     {"the C library",
      "strdup|__strdup|strndup|__strndup|strdupa|wcsdup|asprintf|vasprintf|__asprintf|__vasprintf|"
      "__asprintf_chk|__vasprintf_chk|__vasprintf_internal|getline|getdelim|__getdelim|fopen|fopen64|"
      "fdopen|_IO_new_fdopen|__fopen_internal|opendir|__alloc_dir|realpath|__realpath|getaddrinfo"},
-    {"Rust's library", "alloc::*|<alloc::*|core::*|<core::*|hashbrown::*|<hashbrown::*|__rust_*|__rg_*|__rdl_*"},
+    // A trait of core for a type of the program is the program's code; the traits of alloc are the library's own.
+    {"Rust's library",
+     "alloc::*|<alloc::*|<<alloc::*|<* as alloc::*|core::*|<core::*|<<core::*|<std::*|<str>::*|<str as "
+     "core::*|<[*]>::*|"
+     "hashbrown::*|<hashbrown::*|__rust_*|__rg_*|__rdl_*"},
     {"GLib",
      "g_malloc*|g_realloc*|g_try_malloc*|g_try_realloc*|g_slice_alloc*|g_slice_copy|g_strdup*|g_strndup|"
      "g_strconcat|g_memdup*|g_list_*|g_slist_*|g_queue_*|g_array_*|g_ptr_array_*|g_byte_array_*|"

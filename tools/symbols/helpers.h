@@ -17,8 +17,8 @@ class HelperTable {
   // lines and those that begin with # say nothing.
   void Add(std::string_view text);
 
-  // Whose helper a function is ("the C++ library"); empty if it is none. What is compared is its name without return
-  // type and arguments.
+  // Whose helper a function is ("the standard library"); empty if it is none. What is compared is its name without
+  // return type and arguments.
   std::string_view OwnerOf(std::string_view function) const;
 
  private:

@@ -50,14 +50,23 @@ void ReplaceAll(std::string_view from, std::string_view to, std::string* text) {
     text->replace(at, from.size(), to);
 }
 
-// Text between brackets "<" and ">" at the outermost level becomes "<...>".
-std::string WithoutTemplateArguments(std::string_view name) {
+// Text between brackets "<" and ">" at the outermost level becomes "<...>". Where a name begins with such a bracket, as
+// Rust's "<shop::Table<u8> as shop::Store>::insert::<u64>", it says whose function it is: what is in it is shortened
+// likewise, at so many levels; and type arguments of the function itself are left out.
+std::string WithoutTemplateArguments(std::string_view name, int levels = 3) {
+  constexpr std::string_view kTurbofish = "::<";
   std::string text;
   for (size_t i = 0; i < name.size();) {
+    const bool is_qualified = i == 0 && levels > 0 && name[0] == '<' && PastBracket(name, 0) > 2;
     if (name.substr(i).starts_with("operator")) {
       const size_t length = OperatorLength(name.substr(i));
       text += name.substr(i, length > 0 ? length : 1);
       i += length > 0 ? length : 1;
+    } else if (is_qualified) {
+      i = PastBracket(name, 0);
+      text = '<' + WithoutTemplateArguments(name.substr(1, i - 2), levels - 1) + '>';
+    } else if (name.substr(i).starts_with(kTurbofish) && !name.substr(i).starts_with("::<lambda")) {
+      i = PastBracket(name, i + kTurbofish.size() - 1);
     } else if (name[i] == '<') {
       text += "<...>";
       i = PastBracket(name, i);

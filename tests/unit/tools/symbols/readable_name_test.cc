@@ -47,6 +47,16 @@ TEST(ReadableNameTest, GivesWayStepByStep) {
   EXPECT_EQ(NameWithin(name, 3), "shop::Table<...>::Insert");
 }
 
+TEST(ReadableNameTest, NamesOfRust) {
+  const char* name = "<u8 as alloc::vec::spec_from_elem::SpecFromElem>::from_elem::<alloc::alloc::Global>";
+  EXPECT_EQ(BareName(name), "<u8 as alloc::vec::spec_from_elem::SpecFromElem>::from_elem");
+  EXPECT_EQ(NameWithin("<std::collections::HashMap<usize, alloc::string::String>>::insert", 50),
+            "<std::collections::HashMap<...>>::insert");
+  EXPECT_EQ(NameWithin("<<shop::Store<u64> as shop::Keep<u8>>::Kept as core::clone::Clone>::clone", 30),
+            "<<shop::Store<...> as shop::Keep<...>>::Kept as core::clone::Clone>::clone");
+  EXPECT_EQ(TailOfName("<std::collections::HashMap<...>>::insert", 12), "...insert");
+}
+
 TEST(ReadableNameTest, TheEndOfANameSaysMost) {
   EXPECT_EQ(TailOfName("shop::Queue::Push", 20), "shop::Queue::Push");
   EXPECT_EQ(TailOfName("shop::(anonymous namespace)::Queue::Push", 20), "...Queue::Push");
@@ -68,10 +78,11 @@ TEST(ReadableNameTest, AnythingAtAllIsANameOfItsOwn) {
 TEST(HelperTableTest, WhatOnlyPassesAnAllocationOn) {
   const HelperTable helpers;
   EXPECT_EQ(helpers.OwnerOf("void std::vector<int, std::allocator<int> >::_M_realloc_insert<int>(int&&)"),
-            "the C++ library");
-  EXPECT_EQ(helpers.OwnerOf("shop::Order* std::__do_uninit_copy<shop::Order>(shop::Order*)"), "the C++ library");
-  EXPECT_EQ(helpers.OwnerOf(STRING " std::operator+<char, std::char_traits<char> >(char const*)"), "the C++ library");
-  EXPECT_EQ(helpers.OwnerOf("operator new[](unsigned long)"), "the C++ library");
+            "the standard library");
+  EXPECT_EQ(helpers.OwnerOf("shop::Order* std::__do_uninit_copy<shop::Order>(shop::Order*)"), "the standard library");
+  EXPECT_EQ(helpers.OwnerOf(STRING " std::operator+<char, std::char_traits<char> >(char const*)"),
+            "the standard library");
+  EXPECT_EQ(helpers.OwnerOf("operator new[](unsigned long)"), "the standard library");
   EXPECT_EQ(helpers.OwnerOf("Perl_safesysmalloc"), "Perl");
   EXPECT_EQ(helpers.OwnerOf("g_malloc0"), "GLib");
   EXPECT_EQ(helpers.OwnerOf("PyMem_RawMalloc"), "Python");
@@ -82,6 +93,12 @@ TEST(HelperTableTest, WhatOnlyPassesAnAllocationOn) {
   EXPECT_EQ(helpers.OwnerOf("strdup"), "the C library");
   EXPECT_EQ(helpers.OwnerOf("strdup_of_the_shop"), "");
   EXPECT_EQ(helpers.OwnerOf("<alloc::string::String as core::clone::Clone>::clone"), "Rust's library");
+  EXPECT_EQ(helpers.OwnerOf("<u8 as alloc::vec::spec_from_elem::SpecFromElem>::from_elem::<alloc::alloc::Global>"),
+            "Rust's library");
+  EXPECT_EQ(helpers.OwnerOf("<std::collections::hash::map::HashMap<usize, u8>>::insert"), "Rust's library");
+  EXPECT_EQ(helpers.OwnerOf("<[u8]>::repeat"), "Rust's library");
+  EXPECT_EQ(helpers.OwnerOf("<shop::Order as core::clone::Clone>::clone"), "");
+  EXPECT_EQ(helpers.OwnerOf("<shop::Order>::open"), "");
 }
 
 TEST(HelperTableTest, UsersAddTheirOwn) {
