@@ -15,6 +15,8 @@ constexpr std::string_view kLongOperators[] = {
     "<=>", "<<=", ">>=", "->*", "()", "[]", "<<", ">>", "<=", ">=", "->", "==", "!=",
     "&&",  "||",  "++",  "--",  "+=", "-=", "*=", "/=", "%=", "^=", "&=", "|=", "\"\""};
 constexpr std::string_view kAnonymous = "(anonymous namespace)";
+// A return type that is spelled as an expression: its brackets hold no arguments.
+constexpr std::string_view kDecltype = "decltype";
 
 bool IsWordCharacter(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; }
 
@@ -100,6 +102,8 @@ FunctionParts DivideFunction(std::string_view function) {
     const size_t operator_length = word_begins && rest.starts_with("operator") ? OperatorLength(rest) : 0;
     if (rest.starts_with(kAnonymous)) {
       i += kAnonymous.size();
+    } else if (word_begins && (rest.starts_with("decltype(") || rest.starts_with("decltype ("))) {
+      i = PastBracket(function, function.find('(', i + kDecltype.size()));
     } else if (operator_length > 0) {
       i += operator_length;
     } else if (rest[0] == '<' || rest[0] == '{' || rest[0] == '[') {

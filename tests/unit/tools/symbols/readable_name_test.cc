@@ -38,6 +38,17 @@ TEST(ReadableNameTest, ArgumentsAndReturnTypesGo) {
   EXPECT_EQ(BareName("copy [clone .part.0]"), "copy");
 }
 
+// What C++20's containers are built with.
+TEST(ReadableNameTest, ReturnTypesThatAreExpressionsGo) {
+  const std::string construct =
+      "decltype (::new((void*)(0)) std::string(std::declval<unsigned long>(), std::declval<char>())) "
+      "std::construct_at<std::string, unsigned long, char>(std::string*, unsigned long&&, char&&)";
+  EXPECT_EQ(BareName(construct), "std::construct_at<std::string, unsigned long, char>");
+  EXPECT_EQ(BareName("decltype(auto) app::Visit<int>(int)"), "app::Visit<int>");
+  EXPECT_EQ(BareName("app::decltype_of(int)"), "app::decltype_of");
+  EXPECT_EQ(BareName("decltype (1"), "decltype (1");
+}
+
 TEST(ReadableNameTest, GivesWayStepByStep) {
   const char* name = "void shop::Table<shop::Order>::Insert(shop::Order const&)";
   EXPECT_EQ(NameWithin(name, 80), name);
