@@ -123,28 +123,35 @@ Winner WithoutRecording(const Case& facts) {
   return winner;
 }
 
-// How many recorded blocks stand for most of a heap of some size, if they are so few that a leak could hide.
-std::optional<size_t> TooFewSamples(const Profile& profile) {
-  constexpr size_t kFew = 32;
+// What the live heap rests on: the effective number of samples (Kish 1965), since a heap that was recorded finely at
+// first and coarsely later has many that stand for little. Nothing where most of it was recorded for certain.
+std::optional<double> EffectiveSamples(const Profile& profile) {
   constexpr double kLittle = 1 << 20;
-  size_t samples = 0;
   double bytes = 0;
+  double squares = 0;
   for (const LiveBlock& block : profile.live) {
-    if (block.size >= block.rate_bytes) continue;  // recorded for certain, and stands for itself
-    ++samples;
-    bytes += static_cast<double>(format::WeightOf(block.size, block.rate_bytes).bytes);
+    if (block.size >= block.rate_bytes) continue;  // stands for itself
+    const auto weight = static_cast<double>(format::WeightOf(block.size, block.rate_bytes).bytes);
+    bytes += weight;
+    squares += weight * weight;
   }
-  const bool hides = bytes > kLittle && bytes > 0.5 * static_cast<double>(profile.totals.live_bytes);
-  return samples < kFew && hides ? std::optional(samples) : std::nullopt;
+  const bool sampled = bytes > kLittle && bytes > 0.5 * static_cast<double>(profile.totals.live_bytes);
+  return sampled ? std::optional(bytes * bytes / squares) : std::nullopt;
 }
+
+// With fewer a leak of a quarter of the heap could hide, with eight blocks to find a suspect; with fewer than the
+// other, one of a twentieth.
+constexpr double kFewSamples = 32;
+constexpr double kEnoughSamples = 160;
 
 Winner NoLeak(const Case& facts) {
   const Report& report = facts.report;
   const Totals& totals = report.profile->totals;
   Winner winner{"none", {}};
   Finding& finding = winner.finding;
-  finding.confidence =
-      report.profile->losses.empty() && report.DropReason().empty() ? Confidence::kLikely : Confidence::kPossible;
+  const bool complete = report.profile->losses.empty() && report.DropReason().empty() &&
+                        EffectiveSamples(*report.profile).value_or(kEnoughSamples) >= kEnoughSamples;
+  finding.confidence = complete ? Confidence::kLikely : Confidence::kPossible;
   finding.sentence =
       fmt::format("No leak suspect: no site keeps a share of what it allocates that matters next to the {} live.",
                   FormatBytes(totals.live_bytes));
@@ -194,11 +201,12 @@ Winner WithRecording(const Case& facts) {
         "A snapshot near the limit tells more: MEMTRACE_SNAPSHOT_AT=50,70,80,90,95. The kernel's log names the kinds "
         "of memory: dmesg on the host.");
   }
-  const std::optional<size_t> samples = TooFewSamples(*report.profile);
-  if (samples && report.suspects.empty()) {
+  const std::optional<double> effective = EffectiveSamples(*report.profile);
+  if (effective && *effective < kFewSamples && report.suspects.empty()) {
+    const uint64_t samples = RoundToUint(*effective);
     return Unknown(
-        fmt::format("Too little was recorded to tell: {} block{} stand{} for most of the {} live.", *samples,
-                    *samples == 1 ? "" : "s", *samples == 1 ? "s" : "", FormatBytes(totals.live_bytes)),
+        fmt::format("Too little was recorded to tell: {} block{} stand{} for most of the {} live.", samples,
+                    samples == 1 ? "" : "s", samples == 1 ? "s" : "", FormatBytes(totals.live_bytes)),
         "Let it run longer, or record more: MEMTRACE_SAMPLE=64KiB, MEMTRACE_BUDGET=5% or MEMTRACE_SAMPLE=1.");
   }
   return NoLeak(facts);
