@@ -24,8 +24,12 @@ std::string GrowthSentence(const Suspect& suspect) {
 std::string DoubtSentence(const Suspect& suspect, uint64_t work_bytes, const SuspectLimits& limits) {
   const Survival& s = suspect.survival;
   if (limits.building_up)
-    return " The program has just begun and has freed hardly anything yet: a table that is being built looks the same.";
+    return " The program allocated nearly everything in one moment and has freed hardly anything yet: a table that is "
+           "being built looks the same.";
   if (suspect.kind == SuspectKind::kStillFilling) {
+    if (s.one_buffer)
+      return " But what is put into it comes more and more slowly: more like a cache or table that is still filling "
+             "than a leak.";
     if (s.any_death || s.window_share >= s.earlier_share)
       return " Less and less of it stays: more like a cache or table that is still filling than a leak.";
     return fmt::format(

@@ -101,12 +101,18 @@ void PlaceMemory(const std::optional<SnapshotMemory>& snapshot, Report* report) 
       MemoryMoment{static_cast<double>(Excess(report->end_ns, snapshot->time_ns)) / 1e9, snapshot->percent};
 }
 
-// A process that was killed has been all that it could be.
-bool IsBuildingUp(const Report& report) {
-  constexpr uint64_t kMomentNs = 1'000'000'000;
+// Nearly all that the process ever allocated came in one moment, its first: it may have gone on to idle. One that was
+// killed in that moment has been all that it could be.
+bool IsBuildingUp(const Report& report, const WorkClock& clock) {
+  constexpr double kMomentS = 1;
+  constexpr double kIdleLives = 4;  // as long as the moment: where points of the time line are rare it looks longer
   const Totals& totals = report.profile->totals;
-  return Excess(report.end_ns, report.started_ns) < kMomentNs && totals.freed_bytes < totals.live_bytes / 2 &&
-         report.state != "killed";
+  const uint64_t work = report.profile->work_bytes;
+  const double moment_s = clock.SecondsAgo(0) - clock.SecondsAgo(work - work / 10);
+  const double life_s = static_cast<double>(Excess(report.end_ns, report.started_ns)) / 1e9;
+  const bool idled = life_s > kIdleLives * moment_s;
+  const bool began = moment_s < kMomentS && report.state != "killed";
+  return totals.freed_bytes < totals.live_bytes / 2 && (began || idled);
 }
 
 // What a drop means for the figures.
@@ -250,11 +256,12 @@ Report BuildReport(ProcessStates states, Symbolizer* symbolizer, const std::stri
   report.table = BuildSites(profile);
   report.cgroup = ReadCgroupFacts(profile);
   PlaceMemory(snapshot_memory, &report);
-  const SuspectLimits limits{profile.totals.live_bytes, report.cgroup.limit_bytes, IsBuildingUp(report)};
-  if (profile.has_history) AssessSites(profile, &report.table);
-  if (profile.has_history)
-    report.suspects =
-        FindSuspects(profile, report.table, report.frames.get(), WorkClock(profile, report.end_ns), trend, limits);
+  if (profile.has_history) {
+    const WorkClock clock(profile, report.end_ns);
+    const SuspectLimits limits{profile.totals.live_bytes, report.cgroup.limit_bytes, IsBuildingUp(report, clock)};
+    AssessSites(profile, clock, &report.table);
+    report.suspects = FindSuspects(profile, report.table, report.frames.get(), clock, trend, limits);
+  }
   report.suppressed = std::erase_if(report.suspects, [&](const Suspect& suspect) {
     const std::vector<uint32_t> stack = report.frames->Stack(report.table.sites[suspect.site].node);
     return suppressions.Match(*report.frames, stack);

@@ -150,16 +150,20 @@ std::vector<SiteHistory> BuildHistories(const Profile& profile, const SiteTable&
     (is_age ? history->died[column.column] : history->allocated[column.column - format::kOctaves]) +=
         static_cast<double>(column.bytes);
   }
+  const double recent = kRecentSpans * RecentSpan(profile.work_bytes);
   for (const LiveBlock& block : profile.live) {
     SiteHistory* history = history_of(block.node);
     if (history == nullptr) continue;
-    history->alive[format::AgeColumn(Excess(profile.work_bytes, block.birth))] +=
-        static_cast<double>(format::WeightOf(block.size, block.rate_bytes).bytes);
+    const uint64_t age = Excess(profile.work_bytes, block.birth);
+    const auto bytes = static_cast<double>(format::WeightOf(block.size, block.rate_bytes).bytes);
+    history->alive[format::AgeColumn(age)] += bytes;
+    const double part = recent > 0 ? static_cast<double>(age) / recent : 1;
+    if (part < 1) history->recent[static_cast<size_t>(part * kRecentParts)] += bytes;
   }
   return histories;
 }
 
-void AssessSites(const Profile& profile, SiteTable* table) {
+void AssessSites(const Profile& profile, const WorkClock& clock, SiteTable* table) {
   constexpr size_t kAtOnce = 16384;  // histories are large
   for (size_t begin = 0; begin < table->sites.size(); begin += kAtOnce) {
     const size_t count = std::min(kAtOnce, table->sites.size() - begin);
@@ -168,7 +172,7 @@ void AssessSites(const Profile& profile, SiteTable* table) {
     const std::vector<SiteHistory> histories = BuildHistories(profile, *table, groups, count);
     for (size_t i = 0; i < count; ++i) {
       Site& site = table->sites[begin + i];
-      const Survival survival = AnalyseSurvival(histories[i], profile.work_bytes);
+      const Survival survival = AnalyseSurvival(histories[i], profile.work_bytes, &clock);
       site.behaviour = survival.behaviour;
       site.growth_bytes = std::min(RoundToUint(survival.score), site.live_bytes);
     }

@@ -38,7 +38,7 @@ inline constexpr uint32_t kNoSite = 0xffffffff;
 SiteTable BuildSites(const Profile& profile);
 
 // Fills in what becomes of each site's blocks. Requires profile.has_history.
-void AssessSites(const Profile& profile, SiteTable* table);
+void AssessSites(const Profile& profile, const WorkClock& clock, SiteTable* table);
 
 // Names the stacks of all sites, which is faster together than one by one.
 class FrameTable;

@@ -24,15 +24,22 @@ constexpr BehaviourText kBehaviours[] = {
 
 // What never frees and comes this much more slowly than before is filling something up.
 constexpr double kSlowingDown = 0.7;
+constexpr double kSlowerToo = 0.85;  // on the other clock, where no more is asked than that it does not contradict
 // Survivors come this much more slowly than in the window as a whole: they have stopped coming.
 constexpr double kStopped = 0.25;
-constexpr double kNormal99 = 2.33;  // one-sided
+// One-sided. That nothing comes any more acquits, so it must be sure; that less comes is a word, and both errors cost
+// the same.
+constexpr double kNormal99 = 2.33;
+constexpr double kNormal95 = 1.645;
 // A site of which less than this part of what lives now grows has a steady turnover.
 constexpr double kGrowingPart = 0.2;
 // The clock's octaves say nothing about a life of less work than this.
 constexpr double kSmallestWork = 512 * 1024;
 // Fewer recorded blocks say nothing about what becomes of the others.
 constexpr double kFewestBlocks = 8;
+// What never died and is all younger than this part of the work has not had the time to: the code behind it has just
+// been reached, or compiled anew.
+constexpr double kTooYoung = 1.0 / 16;
 
 double Sum(const std::array<double, kOctaves>& bytes) { return std::accumulate(bytes.begin(), bytes.end(), 0.0); }
 
@@ -88,9 +95,11 @@ struct Survivors {
   double all = 0;     // in two of them
   double span = 0;    // of `latest`, on the work clock
 };
-Survivors SurvivorsByBirth(const SiteHistory& history, const Curve& curve, double never_dies, double now) {
-  int edge = 0;  // the oldest age that four times fits into the work
-  while (edge + 1 < kOctaves - 2 && 4 * AgeEdge(edge + 1) <= now) ++edge;
+Survivors SurvivorsByBirth(const SiteHistory& history, const Curve& curve, double never_dies, uint64_t work_bytes) {
+  Survivors survivors;
+  survivors.span = RecentSpan(work_bytes);
+  int edge = 0;
+  while (AgeEdge(edge) < survivors.span) ++edge;
   const auto born = [&](int first, int end) {
     double sum = 0;
     for (int i = first; i < end; ++i) {
@@ -98,8 +107,6 @@ Survivors SurvivorsByBirth(const SiteHistory& history, const Curve& curve, doubl
     }
     return sum;
   };
-  Survivors survivors;
-  survivors.span = AgeEdge(edge);
   if (survivors.span <= 0) return survivors;
   survivors.latest = born(0, edge) / survivors.span;
   survivors.before = born(edge, edge + 2) / (3 * survivors.span);
@@ -107,19 +114,61 @@ Survivors SurvivorsByBirth(const SiteHistory& history, const Curve& curve, doubl
   return survivors;
 }
 
-// Bytes per byte of work, over so much work.
-struct Flow {
-  double rate;
-  double span;
+// Bytes in two stretches of time, the later one up to now, and how long these were.
+struct Stretch {
+  double bytes;
+  double length;
 };
-// Whether so many fewer came lately than `share` of the flow before that chance does not explain it. Both are counts of
-// samples.
-bool FewerThan(double share, Flow latest, Flow before, double bytes_per_sample) {
-  if (before.span <= 0) return false;
-  const double expected = share * before.rate * latest.span / bytes_per_sample;
-  const double seen = latest.rate * latest.span / bytes_per_sample;
-  return expected - seen > kNormal99 * std::sqrt(expected * (1 + share * latest.span / before.span));
+// Whether so many fewer came lately than `share` of the flow before that chance does not explain it. `event_bytes`:
+// what came at a time, of which the numbers are taken to scatter as Poisson's.
+bool FewerThan(double share, Stretch latest, Stretch before, double event_bytes, double normal) {
+  if (before.length <= 0 || latest.length <= 0) return false;
+  const double expected = share * before.bytes / before.length * latest.length / event_bytes;
+  const double seen = latest.bytes / event_bytes;
+  return expected - seen > normal * std::sqrt(expected * (1 + share * latest.length / before.length));
 }
+
+// What comes at a time: a recorded block, or more where blocks come in bursts. The variance of neighbouring parts
+// (Allan 1966) over what it were if single blocks came; a slow change of the rate does not count.
+double EventBytes(const SiteHistory& history) {
+  double sum = 0;
+  double squares = 0;
+  for (int i = 0; i < kRecentParts; ++i) {
+    sum += history.recent[i];
+    if (i > 0) squares += (history.recent[i] - history.recent[i - 1]) * (history.recent[i] - history.recent[i - 1]);
+  }
+  if (sum <= 0) return history.bytes_per_sample;
+  const double variance = squares / (2 * (kRecentParts - 1));
+  return std::max(history.bytes_per_sample, variance / (sum / kRecentParts));
+}
+
+// Whether much less comes in the last stretch of the work clock than in the one before it. That the process did more
+// beside it is no reason: on the wall clock it must be less too.
+class Slowdown {
+ public:
+  Slowdown(double now, double event_bytes, const WorkClock* clock)
+      : now_(now), event_bytes_(event_bytes), clock_(clock) {}
+
+  // The stretches are [begin, middle) and [middle, now) on the work clock; bytes per byte of work in each.
+  bool Shows(double begin, double middle, double before, double latest) const {
+    if (latest >= kSlowingDown * before) return false;
+    const Stretch old{before * (middle - begin), middle - begin};
+    const Stretch young{latest * (now_ - middle), now_ - middle};
+    if (!FewerThan(1, young, old, event_bytes_, kNormal95)) return false;
+    const double since_middle = SecondsAgo(middle);
+    const double until_middle = SecondsAgo(begin) - since_middle;
+    return young.bytes * until_middle <= kSlowerToo * old.bytes * since_middle;
+  }
+
+ private:
+  double SecondsAgo(double work) const {
+    return clock_ == nullptr ? now_ - work : clock_->SecondsAgo(static_cast<uint64_t>(std::max(work, 0.0)));
+  }
+
+  double now_;
+  double event_bytes_;
+  const WorkClock* clock_;
+};
 
 // At most so many bytes per byte of work can have come to stay lately: what is live now, less what was then. Of the
 // present octave of the work clock and the one before, the faster counts, for a site that swings. No margin for
@@ -153,10 +202,19 @@ bool IsOneBuffer(const SiteHistory& history, const Survival& survival, double li
   return young > live / 2 && early < ever / 2;
 }
 
+bool IsTooYoung(const SiteHistory& history, bool any_death, double now) {
+  if (any_death) return false;
+  int oldest = kOctaves - 1;
+  while (oldest > 0 && history.alive[oldest] <= 0) --oldest;
+  return oldest + 1 < kOctaves && AgeEdge(oldest + 1) <= kTooYoung * now;
+}
+
 Behaviour Classify(const SiteHistory& history, const Survivors& survivors, const Survival& survival, double live,
-                   double now) {
+                   double now, const WorkClock* clock) {
   if (survival.one_buffer) return Behaviour::kGrowing;
-  if (now < kSmallestWork || live < kFewestBlocks * history.bytes_per_sample) return Behaviour::kUnknown;
+  if (now < kSmallestWork || live < kFewestBlocks * history.bytes_per_sample ||
+      IsTooYoung(history, survival.any_death, now))
+    return Behaviour::kUnknown;
   if (survival.score < kGrowingPart * live) {
     double old = 0;
     for (int i = 0; i < kOctaves; ++i) {
@@ -166,35 +224,40 @@ Behaviour Classify(const SiteHistory& history, const Survivors& survivors, const
            : survival.any_death ? Behaviour::kSteadyTurnover
                                 : Behaviour::kBounded;
   }
+  const Slowdown slowdown(now, EventBytes(history), clock);
   const auto begin = static_cast<double>(survival.window_begin);
   const bool fewer_allocated =
-      !survival.any_death && survival.window_share < kSlowingDown * survival.earlier_share &&
-      FewerThan(1, {survival.window_share, now - begin}, {survival.earlier_share, begin}, history.bytes_per_sample);
-  const bool fewer_survive = survivors.latest < kSlowingDown * survivors.before &&
-                             FewerThan(1, {survivors.latest, survivors.span}, {survivors.before, 3 * survivors.span},
-                                       history.bytes_per_sample);
+      !survival.any_death && slowdown.Shows(0, begin, survival.earlier_share, survival.window_share);
+  const double latest = now - survivors.span;
+  const bool fewer_survive = slowdown.Shows(latest - 3 * survivors.span, latest, survivors.before, survivors.latest);
   return fewer_allocated || fewer_survive ? Behaviour::kStillFilling : Behaviour::kGrowing;
 }
 
 }  // namespace
 
+double RecentSpan(uint64_t work_bytes) {
+  int edge = 0;  // the oldest age that four times fits into the work
+  while (edge + 1 < kOctaves - 2 && 4 * AgeEdge(edge + 1) <= static_cast<double>(work_bytes)) ++edge;
+  return AgeEdge(edge);
+}
+
 std::string_view Name(Behaviour behaviour) { return kBehaviours[static_cast<size_t>(behaviour)].name; }
 std::string_view Words(Behaviour behaviour) { return kBehaviours[static_cast<size_t>(behaviour)].words; }
 
-Survival AnalyseSurvival(const SiteHistory& history, uint64_t work_bytes) {
+Survival AnalyseSurvival(const SiteHistory& history, uint64_t work_bytes, const WorkClock* clock) {
   Survival result;
   const auto now = static_cast<double>(work_bytes);
   const Curve curve = KaplanMeier(history, format::AgeColumn(work_bytes), &result);
   Allocation(history, format::WorkColumn(work_bytes) - kOctaves, now, &result);
-  const Survivors survivors = SurvivorsByBirth(history, curve, result.never_dies, now);
+  const Survivors survivors = SurvivorsByBirth(history, curve, result.never_dies, work_bytes);
   // Three ways to the same number: what comes, times the share that stays; what of the newcomers is still there; and by
   // how much there is more than before. A leak passes all of them.
   result.growth = std::min({result.window_share * result.never_dies, survivors.all, NetGrowth(history, now)});
   const double usual = std::max(survivors.all, survivors.before);
-  const bool stopped =
-      survivors.latest < kStopped * usual &&
-      FewerThan(kStopped, {survivors.latest, survivors.span}, {usual, 2 * survivors.span}, history.bytes_per_sample);
-  if (stopped) result.growth = 0;
+  const bool stopped = survivors.latest < kStopped * usual &&
+                       FewerThan(kStopped, {survivors.latest * survivors.span, survivors.span},
+                                 {usual * 2 * survivors.span, 2 * survivors.span}, history.bytes_per_sample, kNormal99);
+  if (stopped || IsTooYoung(history, result.any_death, now)) result.growth = 0;
   const double live = Sum(history.alive);
   const double ever = live + Sum(history.died);
   result.one_buffer = IsOneBuffer(history, result, live, ever, now);
@@ -206,7 +269,8 @@ Survival AnalyseSurvival(const SiteHistory& history, uint64_t work_bytes) {
   result.score = result.growth * now;
   if (result.window_samples > 0 && !result.one_buffer)
     result.log_error = std::hypot(result.log_error, 1 / std::sqrt(result.window_samples));
-  result.behaviour = Classify(history, survivors, result, live, now);
+  result.window_events = result.window_samples * history.bytes_per_sample / EventBytes(history);
+  result.behaviour = Classify(history, survivors, result, live, now, clock);
   return result;
 }
 

@@ -9,14 +9,22 @@
 #include <string_view>
 
 #include "libmemtrace/format/tables.h"
+#include "tools/analysis/work_clock.h"
 
 namespace memtrace::tools {
+
+// "Lately" on the work clock: between an eighth and a quarter of the work, from an edge of the octaves of age to now.
+// 0 while there is too little work for that.
+double RecentSpan(uint64_t work_bytes);
+constexpr int kRecentParts = 32;
+constexpr double kRecentSpans = 4;  // so many of these together are divided into the parts
 
 // Bytes of one site; octaves as in format::ColumnCell.
 struct SiteHistory {
   std::array<double, format::kOctaves> died{};       // freed, by age at death
   std::array<double, format::kOctaves> alive{};      // live now, by age now
   std::array<double, format::kOctaves> allocated{};  // by the work clock at birth
+  std::array<double, kRecentParts> recent{};         // of those alive, the younger ones by age in equal parts
   double bytes_per_sample = 1;                       // what one recorded block stands for
   double allocations = 0;                            // blocks, ever
   double live_blocks = 0;
@@ -49,13 +57,14 @@ struct Survival {
   double score = 0;           // growth times all the work: bytes
   double log_error = 0;       // standard error of log(growth): Greenwood, and counting of samples
   double window_samples = 0;  // effective number of recorded blocks behind window_share
+  double window_events = 0;   // the same where blocks that come in one burst count as one
   bool any_death = false;
   bool one_buffer = false;  // a single block, replaced by a larger one whenever it is full
   Behaviour behaviour = Behaviour::kUnknown;
 };
 
-// `work_bytes` is T, the work clock now.
-Survival AnalyseSurvival(const SiteHistory& history, uint64_t work_bytes);
+// `work_bytes` is T, the work clock now. Without `clock` work and time pass alike.
+Survival AnalyseSurvival(const SiteHistory& history, uint64_t work_bytes, const WorkClock* clock = nullptr);
 
 }  // namespace memtrace::tools
 

@@ -69,6 +69,7 @@ class Investigation {
     const Places places(table_, frames_, Threshold(limits_) / kMostEqualPlaces);
     std::vector<double> growth(places.all().list.size());
     std::vector<Found> found = Examine(places.all(), &growth);
+    FollowContents(places, &found);
     Condense(places, growth, &found);
     // What is innocent by itself may not be together with its like.
     std::vector<uint32_t> rest = Innocent(places, found);
@@ -104,12 +105,30 @@ class Investigation {
         BuildHistories(profile_, table_, candidates.groups, candidates.list.size());
     std::vector<Found> found;
     for (uint32_t i = 0; i < candidates.list.size(); ++i) {
-      const Survival survival = AnalyseSurvival(histories[i], profile_.work_bytes);
+      const Survival survival = AnalyseSurvival(histories[i], profile_.work_bytes, &clock_);
       if (growth != nullptr) (*growth)[i] = survival.score;
       const std::optional<SuspectKind> kind = Judge(survival, limits_);
       if (kind) found.push_back({candidates.list[i], survival, *kind});
     }
     return found;
+  }
+
+  // The buffer of a container doubles now and then, which says little about the present; what the container holds, on
+  // the same call path, says more.
+  void FollowContents(const Places& places, std::vector<Found>* found) const {
+    std::vector<uint32_t> parts;
+    for (const Found& one : *found) parts.push_back(one.candidate.parts.front());
+    for (const Candidate& path : places.Gather(Grouping::kPath, parts).list) {
+      const auto on_path = [&](const Found& one) {
+        return std::find(path.parts.begin(), path.parts.end(), one.candidate.parts.front()) != path.parts.end();
+      };
+      const bool filling = std::any_of(found->begin(), found->end(), [&](const Found& one) {
+        return on_path(one) && !one.survival.one_buffer && one.kind == SuspectKind::kStillFilling;
+      });
+      for (Found& one : *found) {
+        if (filling && one.survival.one_buffer && on_path(one)) one.kind = SuspectKind::kStillFilling;
+      }
+    }
   }
 
   // Suspicious places of one call path and kind are one suspect, unless one of them has nearly all of the growth: an
@@ -224,7 +243,7 @@ class Investigation {
   void Conclude(std::span<const AgedBytes> by_age, Suspect* suspect) const {
     const SuspectEvidence evidence = CompareWithOlder(*suspect, by_age);
     if (!evidence.points.empty()) suspect->older.assign(evidence.points.begin(), evidence.points.end() - 1);
-    suspect->confidence = IsMostlyLost(*suspect) ? Confidence::kConfirmed : ConfidenceOf(suspect->survival, evidence);
+    suspect->confidence = IsMostlyLost(*suspect) ? Confidence::kConfirmed : ConfidenceOf(*suspect, evidence);
     suspect->why = Explain(*suspect, profile_.work_bytes, limits_, evidence);
     suspect->samples = by_age.size();
     const std::optional<uint64_t> middle = AgeQuantile(by_age, 0.5);
@@ -253,12 +272,13 @@ class Investigation {
     return evidence;
   }
 
-  Confidence ConfidenceOf(const Survival& survival, const SuspectEvidence& evidence) const {
+  Confidence ConfidenceOf(const Suspect& suspect, const SuspectEvidence& evidence) const {
+    const Survival& survival = suspect.survival;
     const bool replaced = evidence.still_there && *evidence.still_there < 0.5 && !survival.one_buffer;
     if (evidence.trend == TrendWord::kFalling || replaced || limits_.building_up) return Confidence::kPossible;
-    const bool filling = survival.behaviour == Behaviour::kStillFilling;  // rises too, and is not confirmed by that
+    const bool filling = suspect.kind == SuspectKind::kStillFilling;  // rises too, and is not confirmed by that
     if (evidence.trend == TrendWord::kRising && !filling) return Confidence::kConfirmed;
-    const bool sure = LowScore(survival) >= Threshold(limits_) && survival.window_samples >= 4 * kFewestSamples;
+    const bool sure = LowScore(survival) >= Threshold(limits_) && survival.window_events >= 4 * kFewestSamples;
     return sure ? Confidence::kLikely : Confidence::kPossible;
   }
 
@@ -317,7 +337,10 @@ std::optional<SuspectKind> Judge(const Survival& survival, const SuspectLimits& 
   const double threshold = Threshold(limits);
   const bool grows = survival.score >= threshold && LowScore(survival) >= threshold * 0.8;
   const bool enough = survival.one_buffer || survival.window_samples >= kFewestSamples;
-  if (!grows || !enough) return std::nullopt;
+  // A small part of it grows on: what is left of building it up, or noise.
+  const bool settled = survival.behaviour == Behaviour::kStartUp || survival.behaviour == Behaviour::kBounded ||
+                       survival.behaviour == Behaviour::kSteadyTurnover;
+  if (!grows || !enough || settled) return std::nullopt;
   const bool filling = survival.behaviour == Behaviour::kStillFilling || limits.building_up;
   return filling ? SuspectKind::kStillFilling : SuspectKind::kGrowing;
 }

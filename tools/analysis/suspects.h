@@ -60,7 +60,8 @@ struct Suspect {
 struct SuspectLimits {
   uint64_t live_bytes = 0;              // of the whole process
   std::optional<uint64_t> limit_bytes;  // of the cgroup
-  // The process has lived for a moment and freed hardly anything yet: a table that is being built looks like a leak.
+  // Nearly all was allocated in one moment and hardly anything freed yet: a table that is being built looks like a
+  // leak.
   bool building_up = false;
 };
 

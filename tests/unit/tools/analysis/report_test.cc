@@ -166,6 +166,41 @@ TEST_F(ReportTest, DropsAreSaidByWhatTheyMean) {
   EXPECT_THAT(report.blind_spots.at(0), HasSubstr("Not recorded: at least 6 allocations"));
 }
 
+// Recorded finely at first: many samples, and nearly all of the heap rests on the others.
+TEST_F(ReportTest, ManySmallSamplesDoNotHideThatFewAreLarge) {
+  RecordingBuilder builder;
+  builder.AddModule("/bin/service");
+  builder.header().rates[0].bytes = 4096;
+  builder.header().rates[1].bytes = 1 << 20;
+  const uint32_t table = builder.AddStack({0x1000});
+  for (uint64_t i = 0; i < 100; ++i) builder.AddLive(0x100000 + i * 0x1000, 100, table, 0, 0);
+  for (uint64_t i = 0; i < 6; ++i) builder.AddLive(0x900000 + i * 0x1000, 100, table, 0, 1);
+  builder.AllocateAndFree(4'000'000, 1000, builder.AddStack({0x2000}), 4'000'000);
+  const Report report = Build(builder);
+  EXPECT_EQ(report.verdict.cause, "unknown") << report.verdict.summary;
+  EXPECT_THAT(report.verdict.summary, HasSubstr("7 blocks stand for most of the"));
+}
+
+// Tables, and then it idles: the work clock stands still, and the time line says so.
+TEST_F(ReportTest, WhatWasAllocatedAtOnceIsNoLeakYet) {
+  for (const uint64_t seconds : {9, 2}) {
+    RecordingBuilder builder;
+    builder.AddModule("/bin/service");
+    const uint32_t table = builder.AddStack({0x1000});
+    for (uint64_t i = 0; i < 2000; ++i) builder.Allocate(0x100000 + i * 0x1000, 1000, table);
+    builder.AllocateAndFree(1000, 100, builder.AddStack({0x2000}), 1000);
+    format::TimelinePoint point{};
+    point.time_ns = RecordingBuilder::kStartNs + 1'500'000'000;
+    point.work_bytes = builder.header().work_bytes;
+    builder.AddTimeline(point);
+    builder.header().process_start_ns = RecordingBuilder::kStartNs;
+    builder.header().end_ns = RecordingBuilder::kStartNs + seconds * 1'000'000'000;
+    const Report report = Build(builder);
+    ASSERT_THAT(report.suspects, SizeIs(1));
+    EXPECT_EQ(report.suspects[0].kind, seconds == 9 ? SuspectKind::kStillFilling : SuspectKind::kGrowing);
+  }
+}
+
 TEST_F(ReportTest, NothingRecordedIsUnknown) { EXPECT_EQ(Build(RecordingBuilder()).verdict.cause, "unknown"); }
 
 TEST_F(ReportTest, AnExecutableWithItsOwnMallocIsUnknown) {

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "tests/unit/tools/analysis/service.h"
+#include "tests/unit/tools/recording_builder.h"
 #include "tools/analysis/suspects.h"
 
 namespace memtrace::tools {
@@ -157,6 +158,65 @@ TEST(SurvivalTest, ABufferThatGrowsBySteps) {
   EXPECT_FALSE(run([&](int i) { return i == kSteps ? kSteps * kStep : (i * 617 % kSteps) * kStep; }).one_buffer);
 }
 
+// Blocks of 1000 bytes that never die, `count(age)` of them at each age on a fine grid.
+template <typename Count>
+SiteHistory Undying(Count count) {
+  SiteHistory history = Steady(0.02);
+  const double recent = kRecentSpans * RecentSpan(kWork);
+  for (double age = 1 << 20; age < kWork; age += 1 << 20) {
+    const double bytes = 1000.0 * count(age);
+    history.alive[format::AgeColumn(static_cast<uint64_t>(age))] += bytes;
+    if (age < recent) history.recent[static_cast<size_t>(age / recent * kRecentParts)] += bytes;
+  }
+  return history;
+}
+
+TEST(SurvivalTest, WhatComesHalfAsFastIsStillFilling) {
+  const double span = RecentSpan(kWork);
+  EXPECT_EQ(AnalyseSurvival(Undying([](double) { return 100; }), kWork).behaviour, Behaviour::kGrowing);
+  const SiteHistory slower = Undying([&](double age) { return age < span ? 50 : 100; });
+  EXPECT_EQ(AnalyseSurvival(slower, kWork).behaviour, Behaviour::kStillFilling);
+}
+
+// One burst lately and six in the three times as long before, where two and six were as fast.
+TEST(SurvivalTest, OneBurstLessIsChance) {
+  const SiteHistory bursts = Undying([](double age) { return std::fmod(age, 64 << 20) == 32 << 20 ? 6000 : 0; });
+  SiteHistory fewer = bursts;
+  fewer.recent[2] = 0;
+  fewer.alive[format::AgeColumn(32 << 20)] = 0;
+  const Survival survival = AnalyseSurvival(fewer, kWork);
+  EXPECT_EQ(survival.behaviour, Behaviour::kGrowing);
+  EXPECT_LT(survival.window_events, 20);
+  fewer.recent.fill(1e6);  // had the same bytes not come in bursts
+  EXPECT_EQ(AnalyseSurvival(fewer, kWork).behaviour, Behaviour::kStillFilling);
+}
+
+// As many a second as before, while the process does much more beside it.
+TEST(SurvivalTest, LessOfTheWorkAndAsMuchOfTheTimeIsGrowth) {
+  const double span = RecentSpan(kWork);
+  RecordingBuilder builder;
+  builder.header().work_bytes = kWork;
+  format::TimelinePoint point{};
+  point.time_ns = RecordingBuilder::kStartNs + 95'000'000'000;
+  point.work_bytes = kWork - static_cast<uint64_t>(span);
+  builder.AddTimeline(point);
+  const WorkClock busier(builder.Decode(), RecordingBuilder::kStartNs + 100'000'000'000);
+  const SiteHistory history = Undying([&](double age) { return age < span ? 50 : 100; });
+  EXPECT_EQ(AnalyseSurvival(history, kWork, &busier).behaviour, Behaviour::kGrowing);
+}
+
+TEST(SurvivalTest, WhatIsAllYoungHasHadNoTimeToDie) {
+  const auto up_to = [](double oldest) {
+    SiteHistory history = Undying([&](double age) { return age < oldest ? 100 : 0; });
+    history.allocated.fill(0);
+    history.allocated[format::WorkColumn(kWork - 1) - format::kOctaves] = oldest / 10;
+    return AnalyseSurvival(history, kWork);
+  };
+  EXPECT_EQ(up_to(kWork / 32.0).behaviour, Behaviour::kUnknown);
+  EXPECT_EQ(up_to(kWork / 32.0).score, 0);
+  EXPECT_EQ(up_to(kWork / 5.0).behaviour, Behaviour::kGrowing);
+}
+
 TEST(SurvivalTest, AnythingAtAllGivesFiniteNumbers) {
   SiteHistory history;
   history.died.fill(1e18);
@@ -179,6 +239,13 @@ TEST(JudgeTest, NeverFreedAndSlowingDownIsStillFilling) {
 TEST(JudgeTest, WhatIsBuiltUpInTheFirstMomentIsStillFilling) {
   const Survival survival = AnalyseSurvival(PureLeak(0.02), kWork);
   EXPECT_EQ(Judge(survival, {30 << 20, std::nullopt, true}), SuspectKind::kStillFilling);
+}
+
+// A table of which a little is still added.
+TEST(JudgeTest, WhatGrowsByASmallPartOfItselfIsInnocent) {
+  const Survival survival = AnalyseSurvival(Undying([](double age) { return age > kWork * 0.9 ? 10000 : 100; }), kWork);
+  EXPECT_EQ(survival.behaviour, Behaviour::kStartUp);
+  EXPECT_EQ(Judge(survival, {20 << 20, std::nullopt}), std::nullopt);
 }
 
 TEST(JudgeTest, AShareOfTheHeapOrOfTheLimitIsNeeded) {
