@@ -40,10 +40,16 @@ bool IsRecordingName(const std::string& name) {
   return (name.ends_with(".rec") || name.ends_with(".snap")) && name[0] != '.' && name.find('/') == std::string::npos;
 }
 
-bool WriteText(const std::string& path, const std::string& text) {
+// 0 or an error number.
+int WriteText(const std::string& path, const std::string& text) {
   const Descriptor file(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-  return file.ok() && write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
+  if (!file.ok()) return errno;
+  const ssize_t size = write(file.get(), text.data(), text.size());
+  return size == static_cast<ssize_t>(text.size()) ? 0 : size < 0 ? errno : ENOSPC;
 }
+
+// Only writing ends so: what is collected has no room.
+bool IsWantOfRoom(int error) { return error == ENOSPC || error == EDQUOT; }
 
 // The value of a variable in a list of "NAME=VALUE" with any of `ends` behind each.
 std::string Variable(const std::string& list, const std::string& name, const char* ends) {
@@ -69,8 +75,10 @@ class Collection {
     Binaries();
     std::string manifest;
     for (const std::string& line : outcome_.lines) manifest += line + "\n";
-    WriteText(order_.directory + "/collected.txt", manifest);
-    return true;
+    Put("collected.txt", manifest);
+    if (want_of_room_ == 0) return true;
+    return Fail("cannot write all of " + order_.directory + ": " + strerror(want_of_room_) +
+                "; remove it, and name a directory with more room");
   }
 
  private:
@@ -79,7 +87,13 @@ class Collection {
     outcome_.message = message;
     return false;
   }
-  std::string Place(const char* part) const { return order_.directory + "/" + part; }
+  std::string Place(const std::string& part) const { return order_.directory + "/" + part; }
+  // Whether it is there. Want of room fails the whole: nobody may take a part of it for all.
+  bool Wrote(int error) {
+    if (IsWantOfRoom(error)) want_of_room_ = error;
+    return error == 0;
+  }
+  bool Put(const std::string& part, const std::string& text) { return Wrote(WriteText(Place(part), text)); }
 
   bool FindTheTarget() {
     target_ = FindTarget(order_.target);
@@ -136,7 +150,7 @@ class Collection {
                               : "inspect, events: neither docker nor podman knows the container");
       return;
     }
-    WriteText(Place("evidence/inspect.json"), inspect_);
+    Put("evidence/inspect.json", inspect_);
     std::string events;
     // Without an end it would wait for more. Events of this very second belong to it: docker takes fractions.
     timespec now{};
@@ -151,7 +165,7 @@ class Collection {
                                         "--format={{json .}}",
                                         runtime_ == "podman" ? "--stream=false" : until};
     const bool ok = ReadOutput(command, kMostDocumentBytes, &events);
-    if (ok) WriteText(Place("evidence/events.jsonl"), events);
+    if (ok) Put("evidence/events.jsonl", events);
     Note(std::string("inspect: ") + runtime_);
     Note(ok ? "events: " + runtime_ : "events: " + runtime_ + " gave none");
   }
@@ -172,7 +186,7 @@ class Collection {
         continue;
       }
       const std::string text = ReadProcFile(directory + "/" + name);
-      if (!text.empty() && WriteText(Place("evidence/cgroup/") + name, text)) ++count;
+      if (!text.empty() && Put("evidence/cgroup/" + name, text)) ++count;
     }
     closedir(listing);
     Note("cgroup: " + std::to_string(count) + " files of " + Printable(directory));
@@ -188,7 +202,7 @@ class Collection {
       return;
     }
     log.resize(static_cast<size_t>(got));
-    WriteText(Place("evidence/kernel.log"), log);
+    Put("evidence/kernel.log", log);
     Note("kernel log: " + std::to_string(std::count(log.begin(), log.end(), '\n')) + " lines");
   }
 
@@ -241,9 +255,10 @@ class Collection {
       return IsRecordingName(name) && name != frozen && (!container_.empty() || name.find(own) != std::string::npos);
     };
     for (const std::string& directory : Directories()) {
-      const int found = source_->CopyFiles(directory, wants, to, kMostRecordingBytes);
-      if (found > 0) Note("recordings: " + std::to_string(found) + " files of " + Printable(directory));
-      count += std::max(found, 0);
+      const Copied copied = source_->CopyFiles(directory, wants, to, kMostRecordingBytes);
+      if (copied.count > 0) Note("recordings: " + std::to_string(copied.count) + " files of " + Printable(directory));
+      if (!Wrote(copied.error)) Note("recordings: not all of " + Printable(directory) + ": " + strerror(copied.error));
+      count += copied.count;
     }
     if (const std::string refusal = Refusal(); count == 0 && !refusal.empty()) {
       Note("recordings: " + refusal);
@@ -260,6 +275,7 @@ class Collection {
     const std::string to = directory + "/" + build_id.substr(2) + ending;
     mkdir(directory.c_str(), 0700);
     const int error = source_->CopyFile(path, to, std::min(kMostBinaryBytes, binary_bytes_left_));
+    Wrote(error);
     const Descriptor copied(open(to.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
     struct stat status {};
     if (copied.ok() && fstat(copied.get(), &status) == 0)
@@ -318,6 +334,7 @@ class Collection {
   std::string inspect_;
   std::unique_ptr<Source> source_;
   uint64_t binary_bytes_left_ = kAllBinaryBytes;
+  int want_of_room_ = 0;  // an error number
 };
 
 }  // namespace

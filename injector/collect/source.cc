@@ -25,27 +25,32 @@ class ProcessSource : public Source {
     return file.ok() ? injector::CopyFile(file, to, most_bytes) : errno;
   }
 
-  int CopyFiles(const std::string& directory, const std::function<bool(const std::string&)>& wants,
-                const std::string& to, uint64_t most_bytes) override {
+  Copied CopyFiles(const std::string& directory, const std::function<bool(const std::string&)>& wants,
+                   const std::string& to, uint64_t most_bytes) override {
     const Descriptor opened = root_.OpenDirectory(directory);
     DIR* listing = opened.ok() ? fdopendir(dup(opened.get())) : nullptr;
-    if (listing == nullptr) return -1;
-    int count = 0;
+    if (listing == nullptr) return {};
+    Copied copied;
     while (const dirent* entry = readdir(listing)) {
       const std::string name = entry->d_name;
-      if (!wants(name) || count == kMostFiles) continue;
+      if (!wants(name) || copied.count == kMostFiles) continue;
       // Of this very directory, and no link.
       const Descriptor found(openat(opened.get(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
       const Descriptor file = OpenHeld(found);
       struct stat status {};
       if (!file.ok() || fstat(file.get(), &status) != 0) continue;
       const auto size = static_cast<uint64_t>(status.st_size);
-      if (size > most_bytes || injector::CopyFile(file, to + "/" + name, most_bytes) != 0) continue;
+      const int error = size > most_bytes ? EFBIG : injector::CopyFile(file, to + "/" + name, most_bytes);
+      if (error != 0) {
+        if (size <= most_bytes && error != EEXIST) unlink((to + "/" + name).c_str());
+        copied.error = error;
+        continue;
+      }
       most_bytes -= size;
-      ++count;
+      ++copied.count;
     }
     closedir(listing);
-    return count;
+    return copied;
   }
 
  private:
@@ -59,21 +64,25 @@ class ContainerSource : public Source {
   int CopyFile(const std::string& path, const std::string& to, uint64_t most_bytes) override {
     bool taken = false;
     // Of a link: what it points to, as the runtime resolves it inside of the container.
-    const bool ok = ReadTar({runtime_, "cp", "-L", name_ + ":" + path, "-"}, most_bytes,
-                            [&](const std::string&) { return taken ? "" : (taken = true, to); });
-    return ok && taken ? 0 : ENOENT;
+    int error = 0;
+    const bool ok = ReadTar(
+        {runtime_, "cp", "-L", name_ + ":" + path, "-"}, most_bytes,
+        [&](const std::string&) { return taken ? "" : (taken = true, to); }, &error);
+    return error != 0 ? error : ok && taken ? 0 : ENOENT;
   }
 
-  int CopyFiles(const std::string& directory, const std::function<bool(const std::string&)>& wants,
-                const std::string& to, uint64_t most_bytes) override {
-    int count = 0;
-    const bool ok = ReadTar({runtime_, "cp", name_ + ":" + directory, "-"}, most_bytes, [&](const std::string& path) {
+  Copied CopyFiles(const std::string& directory, const std::function<bool(const std::string&)>& wants,
+                   const std::string& to, uint64_t most_bytes) override {
+    Copied copied;
+    const auto place = [&](const std::string& path) {
       // DIRECTORY/NAME, nothing deeper.
       const std::string name = path.substr(path.rfind('/') + 1);
       const bool flat = std::count(path.begin(), path.end(), '/') == 1;
-      return flat && wants(name) && count < kMostFiles ? (++count, to + "/" + name) : "";
-    });
-    return ok || count > 0 ? count : -1;
+      return flat && wants(name) && copied.count < kMostFiles ? (++copied.count, to + "/" + name) : "";
+    };
+    ReadTar({runtime_, "cp", name_ + ":" + directory, "-"}, most_bytes, place, &copied.error);
+    if (copied.error != 0 && copied.count > 0) --copied.count;
+    return copied;
   }
 
  private:

@@ -11,6 +11,11 @@
 
 namespace memtrace::injector {
 
+struct Copied {
+  int count = 0;
+  int error = 0;  // an error number, of one that was wanted and could not be copied whole; there is nothing of it
+};
+
 class Source {
  public:
   virtual ~Source() = default;
@@ -18,9 +23,8 @@ class Source {
   // number.
   virtual int CopyFile(const std::string& path, const std::string& to, uint64_t most_bytes) = 0;
   // Copies those regular files of a directory that `wants` for their names into `to`; at most `most_bytes` in all.
-  // Returns how many; negative: there is no such directory.
-  virtual int CopyFiles(const std::string& directory, const std::function<bool(const std::string&)>& wants,
-                        const std::string& to, uint64_t most_bytes) = 0;
+  virtual Copied CopyFiles(const std::string& directory, const std::function<bool(const std::string&)>& wants,
+                           const std::string& to, uint64_t most_bytes) = 0;
 };
 
 // The root directory of a running process.

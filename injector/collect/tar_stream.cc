@@ -131,14 +131,16 @@ class Tar {
     return true;
   }
 
-  bool CopyTo(const Descriptor& file, uint64_t bytes) {
+  // 0 or an error number; EPIPE: the archive ends in the middle.
+  int CopyTo(const Descriptor& file, uint64_t bytes) {
     char buffer[65536];
     while (bytes > 0) {
       const size_t size = std::min<uint64_t>(bytes, sizeof(buffer));
-      if (child_.Read(buffer, size) != size || AppendSparse(file, buffer, size) != 0) return false;
+      if (child_.Read(buffer, size) != size) return EPIPE;
+      if (const int error = AppendSparse(file, buffer, size); error != 0) return error;
       bytes -= size;
     }
-    return EndOfSparse(file) == 0;
+    return EndOfSparse(file);
   }
 
   static uint64_t Padding(uint64_t size) { return (kBlock - size % kBlock) % kBlock; }
@@ -152,7 +154,7 @@ class Tar {
 }  // namespace
 
 bool ReadTar(const std::vector<std::string>& command, uint64_t most_bytes,
-             const std::function<std::string(const std::string&)>& place) {
+             const std::function<std::string(const std::string&)>& place, int* error) {
   Child child(command);
   Tar tar(&child);
   std::string name;
@@ -162,7 +164,10 @@ bool ReadTar(const std::vector<std::string>& command, uint64_t most_bytes,
     const std::string path = size <= most_bytes ? place(name) : "";
     if (!path.empty()) {
       const Descriptor file(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-      whole = file.ok() ? tar.CopyTo(file, size) : tar.Skip(size);
+      const int failure = file.ok() ? tar.CopyTo(file, size) : errno;
+      if (failure != 0 && file.ok()) unlink(path.c_str());
+      if (error != nullptr) *error = failure;
+      whole = failure == 0;
       most_bytes -= size;
     } else {
       whole = tar.Skip(size);

@@ -48,6 +48,30 @@ class Process(Collecting):
         binaries = os.listdir(os.path.join(directory, "binaries/.build-id"))
         self.assertGreaterEqual(len(binaries), 1)
 
+    def test_a_full_disk(self):
+        """A part of it must not be taken for all."""
+        if os.getuid() != 0:
+            self.skipTest("only root can mount a small file system")
+        process = self.start_recorded()
+        small = os.path.join(self.root, "small")
+        os.mkdir(small)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", small], check=True)
+        self.addCleanup(subprocess.run, ["umount", small], check=True)
+        done = self.memtrace("collect", process.pid, "-o", small + "/out")
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertRegex(done.stderr, r"\Amemtrace: cannot write all of \S+/out: No space left on device; [^\n]+\n\Z")
+        with open(small + "/rest", "wb", buffering=0) as rest:
+            try:
+                while rest.write(bytes(4096)):
+                    pass
+            except OSError:
+                pass
+        for arguments in (["install", small + "/bin"], ["monitor", "--csv", small + "/x.csv", "--count", "1", process.pid],
+                          ["snapshot", process.pid, "-o", small]):
+            done = self.memtrace(*arguments)
+            self.assertEqual((done.returncode, done.stdout), (1, ""))
+            self.assertIn("No space left on device", done.stderr)
+
     def test_refusals(self):
         process = self.start_recorded()
         for target, directory, text in ((process.pid, self.work, None), ("nosuch", "x", "neither"), (0, "x", "process 0")):

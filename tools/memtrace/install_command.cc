@@ -1,4 +1,7 @@
+#include <fcntl.h>
+
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 #include <filesystem>
 #include <memory>
@@ -7,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "injector/container_root.h"
 #include "injector/launch.h"
 #include "tools/memtrace/commands.h"
 #include "tools/memtrace/library.h"
@@ -20,9 +24,11 @@ namespace fs = std::filesystem;
 std::error_code Put(const fs::path& source, const fs::path& target) {
   const fs::path unfinished = target.string() + ".new";
   std::error_code error;
-  fs::copy_file(source, unfinished, fs::copy_options::overwrite_existing, error);
-  if (error) return error;
-  fs::permissions(unfinished, fs::perms(0755), error);
+  fs::remove(unfinished, error);
+  const injector::Descriptor file(open(source.c_str(), O_RDONLY | O_CLOEXEC));
+  const int failure = file.ok() ? injector::CopyFile(file, unfinished, UINT64_MAX) : errno;
+  error.assign(failure, std::generic_category());
+  if (!error) fs::permissions(unfinished, fs::perms(0755), error);
   if (!error) fs::rename(unfinished, target, error);
   if (error) fs::remove(unfinished);
   return error;
@@ -40,8 +46,7 @@ int Install(const fs::path& directory) {
   for (const auto& [source, name] : files) {
     if (!error) error = Put(source, directory / name);
     if (!error) continue;
-    Say("cannot install " + (directory / name).string() + ": " + error.message() +
-        "; name a directory that you can write");
+    Say("cannot install " + (directory / name).string() + ": " + error.message() + "; name another directory");
     return 1;
   }
   printf("%s\n", (directory / "libmemtrace.so").c_str());
