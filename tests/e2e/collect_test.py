@@ -48,6 +48,28 @@ class Process(Collecting):
         binaries = os.listdir(os.path.join(directory, "binaries/.build-id"))
         self.assertGreaterEqual(len(binaries), 1)
 
+    def test_debug_files_come_along(self):
+        """By build-id, and by link, beside a binary that has nothing but code."""
+        if not shutil.which("objcopy"):
+            self.skipTest("there is no objcopy: package binutils")
+        program, debug = os.path.join(self.work, "program"), os.path.join(self.work, ".debug", "program.debug")
+        os.mkdir(os.path.dirname(debug))
+        original = harness.program("on_command")
+        for command in (["objcopy", "--only-keep-debug", original, debug],
+                        ["objcopy", "--strip-all", "--add-gnu-debuglink=" + debug, original, program]):
+            subprocess.run(command, check=True, capture_output=True)
+        process = self.start_recorded(program)
+        directory, _ = self.collect(process.pid)
+        process.kill()
+        shutil.rmtree(os.path.dirname(debug))  # another machine
+        os.unlink(program)
+        folder = os.path.join(directory, "binaries/.build-id")
+        files = {name for part in os.listdir(folder) for name in os.listdir(os.path.join(folder, part))}
+        self.assertTrue(any(name.endswith(".debug") and name.removesuffix(".debug") in files for name in files), files)
+        frames = [frame for site in self.report(directory, symbols=True)["sites"] for frame in site["stack"] if frame["function"] == "Keep"]
+        self.assertTrue(frames)
+        self.assertTrue(all(frame["file"].endswith("on_command.c") and frame["line"] for frame in frames), frames)
+
     def test_a_full_disk(self):
         """A part of it must not be taken for all."""
         if os.getuid() != 0:
