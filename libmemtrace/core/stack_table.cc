@@ -12,27 +12,26 @@ constexpr uint32_t kInitialSlots = 8192;
 constexpr uint32_t kProbes = 64;
 constexpr uint64_t kHugeBytes = 4 << 20;
 
-// Where to look at the `probe`-th attempt. First through the line of four slots that belongs to the parent and its
-// neighbour: most nodes have one child or none, and the nodes of one stack were numbered one after the other, so a
-// known stack is found in adjacent lines. The children that find no place there are scattered, in strides that
-// lead out of a region where all lines are full.
-class Probes {
+}  // namespace
+
+// Where to look at the `probe`-th attempt. First through the line of slots that belongs to the parent and its
+// neighbours: most nodes have one child or none, and the nodes of one stack were numbered one after the other, so a
+// known stack is found in adjacent lines. The children that find no place there are scattered, line by line: strides
+// would stay in a region where all lines are full.
+class StackTable::Probes {
  public:
-  Probes(uint32_t parent, uint64_t pc_module) : parent_(parent), pc_module_(pc_module) {}
+  explicit Probes(const Frame& frame) : frame_(frame) {}
   uint32_t operator[](uint32_t probe) {
-    if (probe < 4) return (parent_ >> 1) * 4 + (((parent_ << 1) + probe) & 3);
-    if (probe == 4) hash_ = rt::Mix(pc_module_ * 0x9e3779b97f4a7c15 + parent_);
-    const auto stride = static_cast<uint32_t>(hash_ >> 32) | 1;
-    return (static_cast<uint32_t>(hash_) + probe / 4 * stride) * 4 + (probe & 3);
+    const uint32_t home = frame_.parent * 2;
+    if (probe < kSlotsPerLine) return home / kSlotsPerLine * kSlotsPerLine + (home + probe) % kSlotsPerLine;
+    if (probe % kSlotsPerLine == 0) hash_ = rt::Mix(hash_ + probe);
+    return static_cast<uint32_t>(hash_) * kSlotsPerLine + probe % kSlotsPerLine;
   }
 
  private:
-  uint32_t parent_;
-  uint64_t pc_module_;
-  uint64_t hash_ = 0;
+  Frame frame_;
+  uint64_t hash_ = frame_.pc_module * 0x9e3779b97f4a7c15 + frame_.parent;
 };
-
-}  // namespace
 
 StackTable::Index* StackTable::NewIndex(uint32_t slots) {
   const uint64_t bytes = IndexBytes(slots);
@@ -67,7 +66,7 @@ void StackTable::Release() {
   private_bytes_.store(0, std::memory_order_relaxed);
 }
 
-uint32_t StackTable::Append(uint32_t parent, uint64_t pc_module, uint16_t flags) {
+uint32_t StackTable::Append(const Frame& frame) {
   // A number is taken only when there is room for its node: it need not be given back, which could hand it out twice.
   uint32_t& node_count = recording_->header().node_count;
   uint32_t node = Load(node_count);
@@ -80,10 +79,10 @@ uint32_t StackTable::Append(uint32_t parent, uint64_t pc_module, uint16_t flags)
     }
   } while (!Atomic(node_count).compare_exchange_weak(node, node + 1, std::memory_order_relaxed));
   format::Node* fresh = NodeAt(node);
-  fresh->parent = parent;
-  fresh->depth = static_cast<uint16_t>(parent == 0 ? 1 : NodeAt(parent)->depth + 1);
-  fresh->flags = flags;
-  Store(fresh->pc_module, pc_module, std::memory_order_release);  // a reader takes a zero pc for "not filled yet"
+  fresh->parent = frame.parent;
+  fresh->depth = static_cast<uint16_t>(frame.parent == 0 ? 1 : NodeAt(frame.parent)->depth + 1);
+  fresh->flags = frame.flags;
+  Store(fresh->pc_module, frame.pc_module, std::memory_order_release);  // a reader takes a zero pc for "not filled yet"
   return node;
 }
 
@@ -93,15 +92,14 @@ void StackTable::GrowIndex(Index* old) {
   if (index_.load(std::memory_order_acquire) == old) {
     if (Index* index = NewIndex(slots)) {
       for (uint32_t i = 0; i <= old->mask; ++i) {
-        const Slot& known = old->slots()[i];
-        const uint64_t parent_node = Load(known.parent_node, std::memory_order_acquire);
-        if (parent_node == 0 || parent_node == kBusy) continue;
-        const Slot copy = {Load(known.pc_module), parent_node};
-        Probes probes(static_cast<uint32_t>(parent_node), copy.pc_module);
+        const Slot known = Load(old->slots()[i], std::memory_order_acquire);
+        if (known == 0) continue;
+        const format::Node& node = *NodeAt(static_cast<uint32_t>(known));
+        Probes probes({node.pc_module, node.parent, node.flags});
         for (uint32_t probe = 0; probe < kProbes; ++probe) {
           Slot& slot = index->slots()[probes[probe] & index->mask];
-          if (slot.parent_node != 0) continue;
-          slot = copy;
+          if (slot != 0) continue;
+          slot = known;
           break;
         }
       }
@@ -114,34 +112,31 @@ void StackTable::GrowIndex(Index* old) {
   grow_lock_.Release();
 }
 
-uint32_t StackTable::InternElsewhere(Index* index, uint32_t parent, uint64_t pc_module, uint16_t flags) {
-  static_assert((format::kNodeTruncated | format::kNodeInterrupted) < 4);
-  Probes probes(parent, pc_module);
+uint32_t StackTable::InternElsewhere(Index* index, const Frame& frame) {
+  Probes probes(frame);
   Slot* free_slot = nullptr;
   for (uint32_t probe = 0; probe < kProbes; ++probe) {
     Slot& slot = index->slots()[probes[probe] & index->mask];
-    const uint32_t node = Look(slot, parent, pc_module, flags);
+    const uint32_t node = Look(slot, frame);
     if (node != 0 && node != kOther) return node;
     if (node != 0) continue;
     free_slot = &slot;
     break;
   }
-  return InternNew(index, free_slot, parent, pc_module, flags);
+  return InternNew(index, free_slot, frame);
 }
 
 // `free_slot` may be nullptr.
-uint32_t StackTable::InternNew(Index* index, Slot* free_slot, uint32_t parent, uint64_t pc_module, uint16_t flags) {
-  const uint32_t node = Append(parent, pc_module, flags);
-  if (node == 0 || node > kNodeMask) {
+uint32_t StackTable::InternNew(Index* index, Slot* free_slot, const Frame& frame) {
+  const uint32_t node = Append(frame);
+  if (node == 0) {
     recording_->CountDrop(format::Drop::kNodeTableFull);
     return 0;
   }
-  uint64_t empty = 0;
+  Slot empty = 0;
   // Where a race was lost, or the neighbourhood is full, the frame is not found next time and gets another node.
   if (free_slot != nullptr &&
-      Atomic(free_slot->parent_node).compare_exchange_strong(empty, kBusy, std::memory_order_relaxed)) {
-    Store(free_slot->pc_module, pc_module);
-    Store(free_slot->parent_node, ParentNode(parent, node, flags), std::memory_order_release);
+      Atomic(*free_slot).compare_exchange_strong(empty, SlotOf(node, frame.tag()), std::memory_order_release)) {
     if (used_.fetch_add(1, std::memory_order_relaxed) > index->mask / 8 * 5) GrowIndex(index);
   } else if (free_slot == nullptr) {
     GrowIndex(index);

@@ -96,8 +96,8 @@ TEST(StackTableTest, ManyStacksComeBackAndHardlyAnyTwice) {
   for (int i = 0; i < kStacks; ++i) same += InternStack(&table, RandomStack(&random)) == nodes[static_cast<size_t>(i)];
   EXPECT_GE(same, kStacks * 99 / 100);
   EXPECT_LE(scratch.header().node_count, count + count / 100);
-  // The index has 16 bytes a slot and doubles at five eighths; what it was before is given back.
-  EXPECT_LE(table.private_bytes(), uint64_t{count} * 16 * 2 * 8 / 5 + 4096);
+  // The index has 8 bytes a slot and doubles at five eighths; what it was before is given back.
+  EXPECT_LE(table.private_bytes(), uint64_t{count} * 8 * 2 * 8 / 5 + 4096);
 }
 
 TEST(StackTableTest, ParentsComeBeforeTheirCallees) {
