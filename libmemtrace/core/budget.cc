@@ -27,6 +27,7 @@ constexpr uint64_t kCalibrationNs = 1'000'000;
 constexpr uint64_t kCalibratedNs = 4'000'000'000;
 // Of so many stays one is measured on average, where there are many and where each is dear.
 constexpr uint64_t kDenseMask = 15;
+constexpr uint64_t kReportedMask = 127;  // where the time is only reported
 constexpr uint64_t kCoarseMask = 3;
 constexpr uint64_t kCoarseRate = 4096;
 
@@ -97,7 +98,8 @@ void EndStay(StayMeter* meter, uint64_t begin_ticks) {
   meter->pending_stays += stays;
   format::Header& h = p.recording.header();
   const bool coarse = h.rates[Load(h.rate_index)].bytes >= kCoarseRate;
-  meter->until = static_cast<uint32_t>((now_ticks >> 1) & (coarse ? kCoarseMask : kDenseMask));
+  const uint64_t mask = coarse ? kCoarseMask : p.options.sample == config::Sample::kAuto ? kDenseMask : kReportedMask;
+  meter->until = static_cast<uint32_t>((now_ticks >> 1) & mask);
   meter->others = meter->until;
 
   const bool due = now_ticks >= b.due_ticks.load(std::memory_order_relaxed);

@@ -20,7 +20,7 @@ void Name(SiteCell* cell, uint32_t writer, uint32_t site) {
   Store(*reinterpret_cast<uint64_t*>(cell), uint64_t{writer} << 32 | site, std::memory_order_release);
 }
 
-bool IsWork(uint64_t column) { return column >> format::kColumnShift > format::kOctaves; }
+bool IsWork(uint32_t slot) { return slot >> format::kColumnShift > format::kOctaves; }
 
 }  // namespace
 
@@ -111,8 +111,8 @@ SiteCell* SiteTable::LockLeftover() {
 }
 
 // Frees a slot: its column goes to a slot that is empty, else to the shared cells. A reader may see it twice meanwhile.
-void SiteTable::MoveOut(SiteCell* cell, uint64_t* slot) {
-  for (uint64_t& other : cell->columns) {
+void SiteTable::MoveOut(SiteCell* cell, uint32_t* slot) {
+  for (uint32_t& other : cell->columns) {
     if (other != 0) continue;
     Store(other, *slot);
     return;
@@ -120,18 +120,22 @@ void SiteTable::MoveOut(SiteCell* cell, uint64_t* slot) {
   AddShared(cell->node, static_cast<int>(*slot >> format::kColumnShift) - 1, *slot & format::kColumnBytesMask);
 }
 
-// The home slot is empty or holds another column. An octave of work that is over makes room, and an age to the octave
-// that is not; where all slots are ages, one that is rare goes to the shared cells, and one that is not soon gets its
-// home.
+// What does not fit into a slot goes to the shared cells.
+void SiteTable::SetSlot(SiteCell* cell, uint32_t* slot, int column, uint64_t bytes) {
+  const bool fits = bytes <= format::kColumnBytesMask;
+  if (!fits) AddShared(cell->node, column, bytes);
+  Store(*slot, format::InlineColumn(column, fits ? static_cast<uint32_t>(bytes) : 0));
+}
+
+// The home slot is empty, full, or holds another column. An octave of work that is over makes room, and an age to the
+// octave that is not; where all slots are ages, one that is rare goes to the shared cells, and one that is not soon
+// gets its home.
 [[gnu::noinline]] void SiteTable::AddElsewhere(SiteCell* cell, int column, uint64_t bytes) {
-  const uint64_t mark = format::InlineColumn(column, 0);
-  uint64_t* home = &cell->columns[HomeOf(column)];
-  uint64_t* empty = nullptr;
-  for (uint64_t& slot : cell->columns) {
-    if (slot != 0 && (slot & ~format::kColumnBytesMask) == mark) {
-      Store(slot, slot + bytes);
-      return;
-    }
+  uint32_t* home = &cell->columns[HomeOf(column)];
+  uint32_t* empty = nullptr;
+  for (uint32_t& slot : cell->columns) {
+    const uint32_t held = slot ^ format::InlineColumn(column, 0);
+    if (held <= format::kColumnBytesMask) return SetSlot(cell, &slot, column, held + bytes);
     if (slot == 0 && empty == nullptr) empty = &slot;
   }
   const bool new_octave = column >= format::kOctaves && IsWork(*home);
@@ -141,10 +145,10 @@ void SiteTable::MoveOut(SiteCell* cell, uint64_t* slot) {
   }
   const bool often = (cell->free_count_q16 >> format::kCountShift) % 16 == 0;
   const bool takes_home = *home == 0 || IsWork(*home) || column >= format::kOctaves;
-  uint64_t* target = takes_home || (empty == nullptr && often) ? home : empty;
+  uint32_t* target = takes_home || (empty == nullptr && often) ? home : empty;
   if (target == nullptr) return AddShared(cell->node, column, bytes);
   if (*target != 0) MoveOut(cell, target);
-  Store(*target, mark + bytes);
+  SetSlot(cell, target, column, bytes);
 }
 
 void SiteTable::AddShared(uint32_t node, int column, uint64_t bytes) {

@@ -79,7 +79,7 @@ class SiteTable {
 
  private:
   static constexpr uint32_t kProbes = 16;
-  static constexpr uint32_t kColumnSlots = sizeof(format::SiteCell::columns) / sizeof(uint64_t);
+  static constexpr uint32_t kColumnSlots = sizeof(format::SiteCell::columns) / sizeof(uint32_t);
 
   format::SiteCell* CellAt(uint32_t offset) const {
     return reinterpret_cast<format::SiteCell*>(const_cast<uint8_t*>(recording_->data())) + offset;
@@ -127,15 +127,17 @@ class SiteTable {
     return column >= format::kOctaves ? kWorkSlot : static_cast<uint32_t>(column) % kWorkSlot;
   }
   void AddColumn(format::SiteCell* cell, int column, uint64_t bytes) {
-    uint64_t& slot = cell->columns[HomeOf(column)];
-    if (__builtin_expect(slot >> format::kColumnShift == static_cast<uint64_t>(column + 1), 1)) {
-      Store(slot, slot + bytes);
+    uint32_t& slot = cell->columns[HomeOf(column)];
+    const uint64_t held = slot ^ format::InlineColumn(column, 0);  // bytes, if it is the slot of this column
+    if (__builtin_expect((held | (held + bytes)) <= format::kColumnBytesMask, 1)) {
+      Store(slot, slot + static_cast<uint32_t>(bytes));
     } else {
       AddElsewhere(cell, column, bytes);
     }
   }
   void AddElsewhere(format::SiteCell* cell, int column, uint64_t bytes);
-  void MoveOut(format::SiteCell* cell, uint64_t* slot);
+  void SetSlot(format::SiteCell* cell, uint32_t* slot, int column, uint64_t bytes);
+  void MoveOut(format::SiteCell* cell, uint32_t* slot);
   void AddShared(uint32_t node, int column, uint64_t bytes);
   format::ColumnCell* ColumnAt(uint32_t generation, uint32_t hash) const;
   format::ColumnCell* ClaimColumn(uint64_t key);

@@ -25,7 +25,7 @@
 namespace memtrace::format {
 
 inline constexpr char kMagic[8] = {'M', 'E', 'M', 'T', 'R', 'A', 'C', 'E'};
-inline constexpr uint32_t kVersion = 1;
+inline constexpr uint32_t kVersion = 2;
 inline constexpr uint64_t kChunkBytes = 64 * 1024;
 inline constexpr uint32_t kMaxChunks = 2 * 65536;  // a recording has half of that at most, a snapshot some more
 inline constexpr uint32_t kRateSlots = 64;

@@ -92,19 +92,20 @@ struct SiteCell {
   uint64_t temporary_count_q16;  // freed with no allocation of that thread in between
   uint64_t peak_bytes;
   uint64_t peak_epoch;
-  // The columns that the site needs most: column + 1 in the high 8 bits, bytes in the low 56; 0 is empty. What has no
+  // The columns that the site needs most: column + 1 in the high 7 bits, bytes in the low 25; 0 is empty. What has no
   // room here, or had to make room, is in ColumnCells.
-  uint64_t columns[8];
+  uint32_t columns[16];
 };
 static_assert(sizeof(SiteCell) == 128);
 inline constexpr uint32_t kSitesPerChunk = kChunkBytes / sizeof(SiteCell);
 // Stands for blocks whose stack is not known, and for sites that the table has no room for.
 inline constexpr uint32_t kUnknownSite = 0xffffffff;
-inline constexpr int kColumnShift = 56;
-inline constexpr uint64_t kColumnBytesMask = (uint64_t{1} << kColumnShift) - 1;
-constexpr uint64_t InlineColumn(int column, uint64_t bytes) {
-  return static_cast<uint64_t>(column + 1) << kColumnShift | bytes;
+inline constexpr int kColumnShift = 25;
+inline constexpr uint32_t kColumnBytesMask = (uint32_t{1} << kColumnShift) - 1;
+constexpr uint32_t InlineColumn(int column, uint32_t bytes) {
+  return static_cast<uint32_t>(column + 1) << kColumnShift | bytes;
 }
+static_assert(InlineColumn(2 * 32 - 1, kColumnBytesMask) > kColumnBytesMask, "the last column of work fits");
 
 // One number of a site: bytes that died at an age, or bytes allocated in an octave of the
 // work clock. key == 0: empty. Cells of one key, and the inline columns of SiteCells, add up.

@@ -25,8 +25,8 @@ class CounterSums {
     site.temporary_count_q16 += cell.temporary_count_q16;
     const bool stamped = cell.peak_epoch == profile_.header.peak_epoch;
     site.peak_bytes += stamped ? cell.peak_bytes : cell.alloc_bytes - cell.free_bytes;
-    uint64_t last_column = 0;
-    for (const uint64_t column : cell.columns) {
+    uint32_t last_column = 0;
+    for (const uint32_t column : cell.columns) {
       if (column == 0) continue;
       AddColumn(cell.node, column >> format::kColumnShift, column & format::kColumnBytesMask);
       last_column = std::max(last_column, (column >> format::kColumnShift) - 1);

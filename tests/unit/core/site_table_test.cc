@@ -64,7 +64,7 @@ Account Read(ScratchRecording* scratch) {
       sums.temporary_count_q16 += cell.temporary_count_q16;
       const bool fixed = cell.peak_epoch == scratch->header().peak_epoch;
       account.peaks[cell.node] += fixed ? cell.peak_bytes : cell.alloc_bytes - cell.free_bytes;
-      for (const uint64_t column : cell.columns) {
+      for (const uint32_t column : cell.columns) {
         if (column == 0) continue;
         account.AddColumn(cell.node, static_cast<int>(column >> format::kColumnShift) - 1,
                           column & format::kColumnBytesMask);
@@ -87,8 +87,9 @@ Account Read(ScratchRecording* scratch) {
 // What each of some threads has in private memory.
 using Indexes = std::vector<SiteIndex>;
 
+// A few of them are larger than a slot of a cell holds.
 Weight RandomWeight(uint64_t* random) {
-  const uint64_t size = rt::NextRandom(random) % 3000;
+  const uint64_t size = rt::NextRandom(random) % (rt::NextRandom(random) % 50 == 0 ? uint64_t{1} << 34 : 3000);
   return {size, format::kCountOne + rt::NextRandom(random) % format::kCountOne};
 }
 
@@ -121,6 +122,26 @@ TEST(SiteTableTest, CellsAddUpToTheTruth) {
   EXPECT_EQ(scratch->ChunkCount(ChunkKind::kSite), (2971u * 5 + format::kSitesPerChunk) / format::kSitesPerChunk);
   EXPECT_GT(scratch->ChunkCount(ChunkKind::kColumn), 1u);
   EXPECT_EQ(scratch.header().drops[static_cast<int>(format::Drop::kSiteTableFull)], 0u);
+}
+
+TEST(SiteTableTest, ASlotThatIsFullGoesToTheSharedCells) {
+  ScratchRecording scratch;
+  SiteTable table;
+  ASSERT_TRUE(table.Open(scratch.get()));
+  SiteIndex index;
+  Account truth;
+  constexpr uint32_t kSite = 7;
+  constexpr uint64_t kWork = uint64_t{1} << 40;
+  for (const uint64_t bytes : {uint64_t{format::kColumnBytesMask} - 1, uint64_t{1}, uint64_t{1}, uint64_t{5},
+                               uint64_t{format::kColumnBytesMask} + 1, uint64_t{3} << 33, uint64_t{100}}) {
+    const Weight weight{bytes, format::kCountOne};
+    table.CountAllocation(0, &index, kSite, weight, kWork);
+    truth.Allocate(kSite, weight, kWork);
+    table.CountFree(0, &index, kSite, weight, kWork, false);
+    truth.Free(kSite, weight, kWork, false);
+    ASSERT_EQ(Read(&scratch).columns, truth.columns) << bytes;
+  }
+  EXPECT_EQ(Read(&scratch).held.size(), 0u);  // it had nothing before, and the octave has been one all the while
 }
 
 // At its first allocation in an octave of work, each thread's cell notes what it held.
