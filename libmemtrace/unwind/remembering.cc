@@ -13,6 +13,13 @@ namespace {
 constexpr uint16_t kUnverifiable = 1 << 14;
 constexpr uint16_t kNoWords = 1 << 13;
 
+// Whether what lies outwards depends on the fp that the frame is entered with, if it does on the one that its caller is
+// entered with or not.
+bool NeedsFp(const FreshFrame& frame, bool caller_needs_fp) {
+  if ((frame.flags & kNoWords) != 0) return frame.rule.kind() != StepKind::kEnd;
+  return frame.rule.kind() == StepKind::kFp || (frame.rule.fp_unchanged() && caller_needs_fp);
+}
+
 enum class Outcome { kMet, kEnd, kLost, kTooDeep, kOther };
 
 // How many of the first `count` words, in their order, are as they were.
@@ -73,7 +80,7 @@ class Walk {
     for (; frame != end; ++frame) {
       // Both the remembered frames and the walk go outwards, to higher stack pointers.
       while (candidate_sp < step.sp) candidate_sp = sp_of(--candidate);
-      if (candidate_sp == step.sp && candidate >= outermost && candidate->pc == step.pc && candidate->fp == step.fp) {
+      if (candidate_sp == step.sp && candidate >= outermost && IsEnteredAt(*candidate, step.pc, step.sp, step.fp)) {
         met = IsAsItWas(&candidate);
         if (met) break;
         candidate_sp = sp_of(candidate);
@@ -121,13 +128,15 @@ uint32_t Remember(RememberedStack* stack, uint32_t met, uint32_t fresh, bool sam
   uint32_t verifiable = met;
   // Of a frame whose words are checked: it was left by a simple step, to where the next one outwards begins.
   uintptr_t cfa = met == 0 ? 0 : frame[-1].sp;
+  bool needs_fp = met != 0 && (frame[-1].flags & RememberedStack::kNeedsFp) != 0;
   for (const FreshFrame* found = stack->fresh() + fresh; found != stack->fresh();) {
     --found;
-    const auto flags = static_cast<uint16_t>(found->flags);
     word[0] = {cfa - found->rule.ra_bytes(), found->ra};
     word[1] = {cfa - found->rule.fp_bytes(), found->saved_fp};
     cfa = found->sp;
-    word += (flags & kNoWords) != 0 ? 0 : found->rule.fp_unchanged() ? 1 : 2;
+    word += (found->flags & kNoWords) != 0 ? 0 : found->rule.fp_unchanged() || !needs_fp ? 1 : 2;
+    needs_fp = NeedsFp(*found, needs_fp);
+    const auto flags = static_cast<uint16_t>(found->flags | (needs_fp ? RememberedStack::kNeedsFp : 0));
     // Frames that were walked anew may still be those of before, with other registers.
     same = same && frame < before && frame->pc == found->pc && frame->flags == flags;
     kept += same ? 1 : 0;

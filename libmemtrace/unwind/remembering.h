@@ -4,6 +4,9 @@
 // the stack words that its step read. A new walk goes frame by frame until it meets a remembered frame with equal pc,
 // sp and fp; then it only checks that the words above still hold the same values. A step depends on nothing but pc, sp,
 // fp and those words, so by induction the frames above are what a full walk would find: this is exact, not a guess.
+//
+// In code without frame pointers that register holds anything, and what functions save of it changes all the time. Where
+// no frame outwards takes it for one before another value is restored, neither it nor the word it is restored from counts.
 #ifndef MEMTRACE_UNWIND_REMEMBERING_H_
 #define MEMTRACE_UNWIND_REMEMBERING_H_
 
@@ -63,10 +66,16 @@ struct RememberedStack {
     const RememberedFrame& f = frames()[frame];
     return f.pc - ((f.flags & kExactPc) != 0 ? 0 : 1);
   }
-  static constexpr uint16_t kExactPc = 1 << 15;  // beside format::kNode... in RememberedFrame::flags
+  // Beside format::kNode... in RememberedFrame::flags.
+  static constexpr uint16_t kExactPc = 1 << 15;
+  static constexpr uint16_t kNeedsFp = 1 << 12;  // what lies outwards depends on the fp that the frame was entered with
 };
 constexpr uint64_t RememberedStackBytes(uint32_t capacity) {
   return sizeof(RememberedStack) + capacity * (sizeof(RememberedFrame) + 2 * sizeof(StackWord) + sizeof(FreshFrame));
+}
+
+inline bool IsEnteredAt(const RememberedFrame& frame, uintptr_t pc, uintptr_t sp, uintptr_t fp) {
+  return frame.pc == pc && frame.sp == sp && (frame.fp == fp || (frame.flags & RememberedStack::kNeedsFp) == 0);
 }
 
 // Whether the first `count` words are as they were. Four at a time: a branch for each would cost more than the loads.
@@ -87,7 +96,7 @@ inline bool IsUnmoved(const Registers& start, const StackLimits& limits, Remembe
   const uint32_t count = stack->count;
   if (count == 0 || stack->verifiable != count || stack->high != limits.high) return false;
   const RememberedFrame& top = stack->frames()[count - 1];
-  return top.pc == start.pc && top.sp == start.sp && top.fp == start.fp &&
+  return IsEnteredAt(top, start.pc, start.sp, start.fp) &&
          stack->module_generation == ModuleGeneration() && WordsUnchanged(stack->words(), top.words);
 }
 
