@@ -125,6 +125,67 @@ TEST_F(RememberingTest, AStackThatEndsInNoCodeIsWalkedAnew) {
   }
 }
 
+// Three frames on a stack of words: the inner two save the frame pointer below their return address.
+class FramePointerTest : public RememberingTest {
+ protected:
+  static constexpr uintptr_t kInner = 0x7010123;
+  static constexpr uintptr_t kMiddle = 0x7010456;
+  static constexpr uintptr_t kOuter = 0x7010789;
+
+  FramePointerTest() {
+    RuleCache::Insert(kOuter, CompactRule(StepKind::kEnd));
+    words_[0] = reinterpret_cast<uintptr_t>(&words_[2]);  // the frame pointer of the middle one, if it has any
+    words_[1] = kMiddle;
+    words_[3] = kOuter;
+  }
+  void Walk() {
+    uint32_t kept = 0;
+    ASSERT_TRUE(UnwindRemembering(start_, limits_, &stack(), &kept));
+    ASSERT_EQ(stack().count, 3u);
+    ASSERT_TRUE(IsUnmoved(start_, limits_, &stack()));
+  }
+  // Whether the stack passes for that of before with another value in `word`.
+  bool IsUnmovedWithOther(uintptr_t* word) {
+    const uintptr_t before = *word;
+    *word += 8;
+    const bool unmoved = IsUnmoved(start_, limits_, &stack());
+    *word = before;
+    return unmoved;
+  }
+
+  uintptr_t words_[16] = {};
+  Registers start_{kInner, reinterpret_cast<uintptr_t>(&words_[0]), reinterpret_cast<uintptr_t>(&words_[2])};
+  const StackLimits limits_{reinterpret_cast<uintptr_t>(&words_[0]), reinterpret_cast<uintptr_t>(&words_[16])};
+};
+
+TEST_F(FramePointerTest, WhereNobodyTakesItForOneItMayBeAnything) {
+  RuleCache::Insert(kInner, CompactRule(StepKind::kSp, 2, 2));
+  RuleCache::Insert(kMiddle, CompactRule(StepKind::kSp, 2, 2));
+  Walk();
+  EXPECT_TRUE(IsUnmovedWithOther(&start_.fp));
+  EXPECT_TRUE(IsUnmovedWithOther(&words_[0]));
+  EXPECT_TRUE(IsUnmovedWithOther(&words_[2]));
+  EXPECT_FALSE(IsUnmovedWithOther(&words_[1]));
+  EXPECT_FALSE(IsUnmovedWithOther(&words_[3]));
+}
+
+TEST_F(FramePointerTest, ARestoredOneThatIsUsedCounts) {
+  RuleCache::Insert(kInner, CompactRule(StepKind::kSp, 2, 2));
+  RuleCache::Insert(kMiddle, CompactRule(StepKind::kFp, 2, 2));
+  Walk();
+  EXPECT_TRUE(IsUnmovedWithOther(&start_.fp)) << "it is replaced before it is used";
+  EXPECT_FALSE(IsUnmovedWithOther(&words_[0]));
+  EXPECT_TRUE(IsUnmovedWithOther(&words_[2]));
+}
+
+TEST_F(FramePointerTest, OneThatIsPassedOnToItsUserCounts) {
+  RuleCache::Insert(kInner, CompactRule(StepKind::kSp, 2));
+  RuleCache::Insert(kMiddle, CompactRule(StepKind::kFp, 2, 2));
+  Walk();
+  EXPECT_FALSE(IsUnmovedWithOther(&start_.fp));
+  EXPECT_TRUE(IsUnmovedWithOther(&words_[0]));
+}
+
 TEST_F(RememberingTest, RandomCallsGiveTheStacksOfFullWalks) {
   while (walks_ < 50'000 && !HasFatalFailure()) Next(10);
   EXPECT_EQ(refused_, 0u);
