@@ -64,12 +64,14 @@ std::unique_ptr<Component> PeakBatches();        // large, and gone at once
 std::unique_ptr<Component> WarmUp();             // grows in the first quarter, for good
 std::unique_ptr<Component> LongLeases();         // two fifths of the run
 std::unique_ptr<Component> ConnectionBuffers();  // vectors that keep their capacity
+std::unique_ptr<Component> FillingSet();         // a std::unordered_set of words, of which fewer and fewer are new
 
 // --- Leaking ---
 std::unique_ptr<Component> SlowLeak();
 std::unique_ptr<Component> OneInAHundredLeak();  // the other 99 of the same site are freed
 std::unique_ptr<Component> LateLeak(double begin);
 std::unique_ptr<Component> RareLargeLeak();
+std::unique_ptr<Component> LeakInBursts();
 std::unique_ptr<Component> SecondLeak();
 std::unique_ptr<Component> UnboundedMap();
 std::unique_ptr<Component> UnboundedVector();  // doubles, so most of what it allocates is freed

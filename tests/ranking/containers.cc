@@ -13,6 +13,7 @@
 #include <string>
 #include <thread>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "tests/ranking/components.h"
@@ -108,6 +109,9 @@ struct Peer {
 using Registry = std::unordered_map<uint64_t, std::string>;
 [[gnu::noinline]] void RegisterKey(Registry* registry, uint64_t key) { (*registry)[key].assign(180, 'x'); }
 [[gnu::noinline]] void OpenVisit(Registry* visits, uint64_t key) { (*visits)[key].assign(700, 'x'); }
+[[gnu::noinline]] void InternWord(std::unordered_set<std::string>* words, uint64_t number) {
+  words->insert("a word long enough for a block of its own " + std::to_string(number));
+}
 [[gnu::noinline]] void PushUnread(std::deque<std::array<char, 250>>* queue) { queue->emplace_back().fill(1); }
 [[gnu::noinline]] void AppendLine(std::string* log) { log->append(160, 'x'); }
 [[gnu::noinline]] void GrowBySteps(char** table, size_t* size) {
@@ -175,6 +179,12 @@ void Lose(void* block) { g_last = block; }
 std::unique_ptr<Component> SharedCycles() {
   return Make([](const Request& request) {
     if (request.number % 3 == 0) LinkPeers();
+  });
+}
+
+std::unique_ptr<Component> FillingSet() {
+  return Make([words = std::unordered_set<std::string>()](const Request& request) mutable {
+    for (int i = 0; i < 4; ++i) InternWord(&words, request.random->Zipf(40'000));
   });
 }
 

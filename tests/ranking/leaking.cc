@@ -33,6 +33,7 @@ MEMTRACE_SITE(LoseSlowly)
 MEMTRACE_SITE(NewMessage)
 MEMTRACE_SITE(LoseLate)
 MEMTRACE_SITE(LoseRarely)
+MEMTRACE_SITE(LoseInBurst)
 MEMTRACE_SITE(LoseSecond)
 MEMTRACE_SITE(NewForgottenSession)
 MEMTRACE_SITE(LoseByManyPaths)
@@ -94,6 +95,14 @@ std::unique_ptr<Component> RareLargeLeak() {
 std::unique_ptr<Component> SecondLeak() {
   return Make([](const Request& request) {
     if (request.number % 3 == 0) Lose(LoseSecond(1500));
+  });
+}
+
+std::unique_ptr<Component> LeakInBursts() {
+  return Make([next = uint64_t{2000}](const Request& request) mutable {
+    if (request.number < next) return;
+    next += 2500 + request.random->Below(4000);
+    for (int i = 0; i < 500; ++i) Lose(LoseInBurst(400 + request.random->Below(400)));
   });
 }
 

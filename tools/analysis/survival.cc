@@ -24,7 +24,9 @@ constexpr BehaviourText kBehaviours[] = {
 
 // What never frees and comes this much more slowly than before is filling something up.
 constexpr double kSlowingDown = 0.7;
-constexpr double kSlowerToo = 0.85;  // on the other clock, where no more is asked than that it does not contradict
+constexpr double kSlowerToo = 0.85;  // on the wall clock, where no more is asked than that it does not contradict
+// In less time the wall clock says more about the scheduler than about the program.
+constexpr double kFewestSeconds = 5;
 // Survivors come this much more slowly than in the window as a whole: they have stopped coming.
 constexpr double kStopped = 0.25;
 // One-sided. That nothing comes any more acquits, so it must be sure; that less comes is a word, and both errors cost
@@ -155,15 +157,14 @@ class Slowdown {
     const Stretch old{before * (middle - begin), middle - begin};
     const Stretch young{latest * (now_ - middle), now_ - middle};
     if (!FewerThan(1, young, old, event_bytes_, kNormal95)) return false;
+    if (clock_ == nullptr || SecondsAgo(begin) < kFewestSeconds) return true;
     const double since_middle = SecondsAgo(middle);
     const double until_middle = SecondsAgo(begin) - since_middle;
     return young.bytes * until_middle <= kSlowerToo * old.bytes * since_middle;
   }
 
  private:
-  double SecondsAgo(double work) const {
-    return clock_ == nullptr ? now_ - work : clock_->SecondsAgo(static_cast<uint64_t>(std::max(work, 0.0)));
-  }
+  double SecondsAgo(double work) const { return clock_->SecondsAgo(static_cast<uint64_t>(std::max(work, 0.0))); }
 
   double now_;
   double event_bytes_;

@@ -63,7 +63,7 @@ struct Survival {
   Behaviour behaviour = Behaviour::kUnknown;
 };
 
-// `work_bytes` is T, the work clock now. Without `clock` work and time pass alike.
+// `work_bytes` is T, the work clock now. Without `clock` the wall clock has no say.
 Survival AnalyseSurvival(const SiteHistory& history, uint64_t work_bytes, const WorkClock* clock = nullptr);
 
 }  // namespace memtrace::tools

@@ -151,7 +151,7 @@ class Investigation {
       });
       Regroup(&together);
       for (Found& one : Examine(together)) {
-        if (one.kind != kind) continue;
+        one.kind = kind;  // as its parts were found to be
         std::erase_if(*found, [&](const Found& part) {
           return part.candidate.parts.size() == 1 &&
                  std::binary_search(one.candidate.parts.begin(), one.candidate.parts.end(), part.candidate.parts[0]);
