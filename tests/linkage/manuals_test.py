@@ -160,7 +160,20 @@ class OtherShells(unittest.TestCase):
             self.assertLessEqual(found.options, offered, words)
 
     def test_zsh(self):
-        self.check("zsh", "-n", os.path.join(ROOT, "completions/_memtrace"))
+        # What zsh's own functions would be given, each on a line; with the options that they run with.
+        script = ('setopt bareglobqual extendedglob glob multibyte multifuncdef nullglob rcexpandparam unset; _describe() { print -l -- ${(P)argv[-1]} }; _files() { }; _normal() { print normal }; '
+                  'words=("$@"); CURRENT=$#; PREFIX=$argv[-1]; source $0')
+
+        def offered(*words):
+            lines = self.check("zsh", "-f", "-c", script, os.path.join(ROOT, "completions/_memtrace"), *words).splitlines()
+            return {line.split(":")[0] for line in lines}
+
+        for found in [*HELPS, REPORT_HELP]:
+            with self.subTest(command=found.command):
+                self.assertEqual(offered(*found.command, "-"), found.options)
+                if found.subcommands:
+                    self.assertEqual(offered(*found.command, ""), set(found.subcommands))
+        self.assertEqual(offered(TOOL, "run", "--", "prog", "--s"), {"normal"})
 
 
 if __name__ == "__main__":
