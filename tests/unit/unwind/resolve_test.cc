@@ -55,14 +55,16 @@ TEST(UnwindResolve, CodeWithoutAFileIsWalkedByTheFramePointer) {
 
 uintptr_t g_restorer;
 
+// A handler returns to the restorer; a lambda without optimisation returns to what calls it.
+void NoteRestorer(int /*signal*/) { g_restorer = reinterpret_cast<uintptr_t>(__builtin_return_address(0)); }
+
 TEST(UnwindResolve, TheRestorerOfSignalsIsKnownByItsCode) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   GTEST_SKIP() << "the sanitizer's own handler returns there, and calls ours";
 #endif
   struct sigaction action {};
   struct sigaction old {};
-  // A handler returns to the restorer.
-  action.sa_handler = [](int) { g_restorer = reinterpret_cast<uintptr_t>(__builtin_return_address(0)); };
+  action.sa_handler = NoteRestorer;
   sigaction(SIGUSR1, &action, &old);
   raise(SIGUSR1);
   sigaction(SIGUSR1, &old, nullptr);
