@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <span>
 
 #include "libmemtrace/format/weight.h"
 #include "tools/analysis/causes.h"
@@ -144,6 +146,36 @@ std::optional<double> EffectiveSamples(const Profile& profile) {
 constexpr double kFewSamples = 32;
 constexpr double kEnoughSamples = 160;
 
+struct Rise {
+  uint64_t from;
+  uint64_t to;
+};
+
+// Whether the heap grew all the time: in each of the last three quarters of its time line it was never as small as it
+// ever was in the one before. The first quarter is for starting up.
+std::optional<Rise> RiseThroughout(std::span<const TimelineEntry> timeline) {
+  constexpr size_t kFewestPoints = 12;
+  constexpr size_t kQuarters = 4;
+  constexpr double kLittle = 0.1;
+  if (timeline.size() < kFewestPoints) return std::nullopt;
+  const double begin = timeline.front().t;
+  const double length = timeline.back().t - begin;
+  std::array<Rise, kQuarters> range;
+  range.fill({~uint64_t{0}, 0});
+  for (const TimelineEntry& entry : timeline) {
+    if (!entry.live_bytes || !(length > 0)) continue;
+    const auto quarter = std::min(static_cast<size_t>((entry.t - begin) / length * kQuarters), kQuarters - 1);
+    range[quarter].from = std::min(range[quarter].from, *entry.live_bytes);
+    range[quarter].to = std::max(range[quarter].to, *entry.live_bytes);
+  }
+  for (size_t i = 2; i < kQuarters; ++i) {
+    if (range[i].to == 0 || range[i].from <= range[i - 1].to) return std::nullopt;
+  }
+  const Rise rise{range[1].from, range[kQuarters - 1].to};
+  const double grown = static_cast<double>(rise.to) - static_cast<double>(rise.from);
+  return grown > kLittle * static_cast<double>(rise.to) ? std::optional(rise) : std::nullopt;
+}
+
 Winner NoLeak(const Case& facts) {
   const Report& report = facts.report;
   const Totals& totals = report.profile->totals;
@@ -155,6 +187,14 @@ Winner NoLeak(const Case& facts) {
   finding.sentence =
       fmt::format("No leak suspect: no site keeps a share of what it allocates that matters next to the {} live.",
                   FormatBytes(totals.live_bytes));
+  if (const std::optional<Rise> rise = RiseThroughout(report.timeline); rise && report.suspects.empty()) {
+    finding.confidence = Confidence::kPossible;
+    finding.sentence += fmt::format(
+        " Yet the heap as a whole grew all the time, from {} to {}: a queue that falls behind, or buffers that are "
+        "replaced by larger ones, grow so.",
+        FormatBytes(rise->from), FormatBytes(rise->to));
+    finding.advice.emplace_back("What grew shows in two snapshots: memtrace-report --baseline EARLIER LATER.");
+  }
   if (!report.suspects.empty()) {
     finding.confidence = Confidence::kPossible;
     const Suspect& first = report.suspects.front();

@@ -122,6 +122,27 @@ TEST_F(ReportTest, NoLeakIsSaid) {
   EXPECT_THAT(report.verdict.summary, HasSubstr("No leak suspect"));
 }
 
+// As a queue does that falls behind: everything is freed, later and later.
+TEST_F(ReportTest, AHeapThatGrowsWithoutASuspectIsSaid) {
+  for (const bool falls : {false, true}) {
+    RecordingBuilder builder;
+    builder.AddModule("/bin/service");
+    builder.AllocateAndFree(4000, 1000, builder.AddStack({0x1000}), 4000);
+    for (uint64_t i = 0; i < 40; ++i) {
+      format::TimelinePoint point{};
+      point.time_ns = RecordingBuilder::kStartNs + i * 1'000'000'000;
+      point.work_bytes = i * 100'000;
+      point.live_bytes = (falls && i == 35 ? 20 : i) * 1'000'000;
+      builder.AddTimeline(point);
+    }
+    const Report report = Build(builder);
+    EXPECT_EQ(report.verdict.cause, "none");
+    EXPECT_EQ(report.verdict.summary.find("grew all the time, from 9.5 MiB to 37.2 MiB") == std::string::npos, falls)
+        << report.verdict.summary;
+    EXPECT_EQ(report.verdict.confidence, falls ? Confidence::kLikely : Confidence::kPossible);
+  }
+}
+
 TEST_F(ReportTest, AFewSamplesCannotTell) {
   for (const uint64_t size : {1000, 100'000}) {  // sampled, and recorded for certain
     RecordingBuilder builder;
