@@ -50,7 +50,7 @@ class LiveTable {
     const Content first = Look(*homes.buckets[0], block.address);
     const Content second = Look(*homes.buckets[1], block.address);
     const bool fits = block.address <= format::kAddressMask && block.size <= format::kMaxBlockBytes;
-    format::LiveBucket* home = homes.buckets[first.used <= second.used ? 0 : 1];
+    format::LiveBucket* home = first.used <= second.used ? homes.buckets[0] : homes.buckets[1];
     if (fits && !first.has_address && !second.has_address && LockBucket(home)) [[likely]] {
       const uint32_t slot = FirstEmptySlot(*home);
       const bool room = slot != kBucketSlots && IsCurrent(homes);
