@@ -17,11 +17,12 @@ Result<Layout> Layout::Parse(const RecordingFile& file, Losses* losses) {
   }
   layout.ReadHeader(losses);
   if (layout.header_.version != format::kVersion) {
-    const bool newer = layout.header_.version > format::kVersion;
-    return Error{ErrorCode::kUnknownVersion,
-                 fmt::format("{} has format version {}, this memtrace-report reads version {}", file.name(),
-                             layout.header_.version, format::kVersion),
-                 newer ? "use the memtrace-report that belongs to the library that wrote it" : "its header is damaged"};
+    const bool damaged = layout.header_.version == 0;
+    return Error{
+        ErrorCode::kUnknownVersion,
+        fmt::format("{} has format version {}, this memtrace-report reads version {}", file.name(),
+                    layout.header_.version, format::kVersion),
+        damaged ? "its header is damaged" : "use the memtrace-report that belongs to the library that wrote it"};
   }
   layout.CheckGeometry(losses);
   layout.ReadDirectory(losses);

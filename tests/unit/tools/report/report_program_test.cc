@@ -123,13 +123,17 @@ TEST_F(ReportProgramTest, UnreadableInputIsStatus1) {
   }
 }
 
-TEST_F(ReportProgramTest, NewerVersionIsStatus1) {
-  RecordingBuilder builder = Leaking();
-  builder.header().version = 9;
-  Write("a.rec", builder.Build());
-  const Outcome outcome = Run("a.rec");
-  EXPECT_EQ(outcome.status, 1);
-  EXPECT_THAT(outcome.err, AllOf(HasSubstr("version 9"), HasSubstr("version 1")));
+TEST_F(ReportProgramTest, AnotherVersionIsStatus1) {
+  for (const uint32_t version : {format::kVersion - 1, format::kVersion + 7}) {
+    RecordingBuilder builder = Leaking();
+    builder.header().version = version;
+    Write("a.rec", builder.Build());
+    const Outcome outcome = Run("a.rec");
+    EXPECT_EQ(outcome.status, 1);
+    EXPECT_THAT(outcome.err, AllOf(HasSubstr("version " + std::to_string(version)),
+                                   HasSubstr("reads version " + std::to_string(format::kVersion)),
+                                   HasSubstr("the memtrace-report that belongs to the library")));
+  }
 }
 
 TEST_F(ReportProgramTest, WrongUsageIsStatus2) {
