@@ -1,5 +1,6 @@
 """A Docker daemon of a test's own: private socket and data, no network, images made from this machine's files."""
 
+import glob
 import json
 import os
 import shutil
@@ -120,6 +121,9 @@ class DockerDaemon:
                 os.rmdir(os.path.join(hierarchy, os.path.basename(self.root)))
             except OSError:
                 pass  # not made in this hierarchy
+        # What a build with the host's network leaves mounted.
+        for name in glob.glob(self.root + "/exec/netns/*"):
+            subprocess.run(["umount", name], capture_output=True, check=False)
         shutil.rmtree(self.root, ignore_errors=True)
 
     def __enter__(self):
