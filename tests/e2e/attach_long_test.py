@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 
 import attach_test
 import harness
@@ -31,8 +32,16 @@ class Rounds(attach_test.Attaching):
         self.await_line(process)
         with open(f"/proc/{process.pid}/maps") as maps:
             before = maps.read().count("\n")
+
+        def rate():
+            begin, pairs = time.monotonic(), int(self.command(process, ""))
+            time.sleep(2)
+            return (int(self.command(process, "")) - pairs) / (time.monotonic() - begin)
+
+        fresh = rate()
         self.rounds(process)
         self.assert_nothing_left(process, before)
+        print(f"busy: {fresh:.0f} pairs/s before, {rate():.0f} after {ROUNDS} rounds", flush=True)
         self.finish(process)
 
     def test_redis_under_load(self):
