@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <cstdio>
 
+#include "libmemtrace/format/characters.h"
+
 namespace memtrace::injector {
 
 ContainerRoot::ContainerRoot(const std::string& directory)
@@ -95,19 +97,6 @@ size_t Utf8Length(const std::string& text, size_t at) {
   return length;
 }
 
-// Controls, U+0080 to U+009F too, and the marks of direction and of no width that reorder or hide what stands beside
-// them: U+200B to U+200F, U+2028 to U+202E, U+2060 to U+206F, U+FEFF.
-bool IsUnfit(std::string_view character) {
-  const auto byte = [character](size_t i) { return static_cast<unsigned char>(character[i]); };
-  if (character.size() == 1) return byte(0) < 0x20 || byte(0) == 0x7f;
-  if (character.size() == 2) return byte(0) == 0xc2 && byte(1) < 0xa0;
-  if (character.size() != 3) return false;
-  const bool general =
-      byte(0) == 0xe2 && byte(1) == 0x80 && (byte(2) >= 0xa8 ? byte(2) <= 0xae : byte(2) >= 0x8b && byte(2) <= 0x8f);
-  const bool isolate = byte(0) == 0xe2 && byte(1) == 0x81 && byte(2) >= 0xa0 && byte(2) <= 0xaf;
-  return general || isolate || character == "\xef\xbb\xbf";
-}
-
 }  // namespace
 
 std::string Printable(const std::string& text, size_t most) {
@@ -116,7 +105,7 @@ std::string Printable(const std::string& text, size_t most) {
     if (result.size() >= most) return result + "...";
     const auto byte = static_cast<unsigned char>(text[at]);
     const size_t length = Utf8Length(text, at);
-    if (length == 0 || IsUnfit(std::string_view(text).substr(at, length))) {
+    if (length == 0 || format::IsUnfit(std::string_view(text).substr(at, length))) {
       char escaped[8];
       snprintf(escaped, sizeof(escaped), "\\x%02x", byte);
       result += escaped;

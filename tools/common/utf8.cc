@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "libmemtrace/format/characters.h"
+
 namespace memtrace::tools {
 namespace {
 
@@ -18,19 +20,6 @@ constexpr Form kForms[] = {
 };
 
 unsigned char Byte(std::string_view text, size_t i) { return static_cast<unsigned char>(text[i]); }
-
-// What a terminal would obey, or what would hide or reorder the text beside it: control characters (the second set of
-// them too), and Unicode's marks of direction, joiners and other characters of no width.
-bool IsUnfit(std::string_view character) {
-  const auto byte = [character](size_t i) { return static_cast<unsigned char>(character[i]); };
-  if (character.size() == 1) return byte(0) < 0x20 || byte(0) == 0x7f;
-  if (character.size() == 2) return byte(0) == 0xc2 && byte(1) < 0xa0;
-  if (character.size() != 3) return false;
-  const bool general =
-      byte(0) == 0xe2 && byte(1) == 0x80 && (byte(2) >= 0xa8 ? byte(2) <= 0xae : byte(2) >= 0x8b && byte(2) <= 0x8f);
-  const bool isolate = byte(0) == 0xe2 && byte(1) == 0x81 && byte(2) >= 0xa0 && byte(2) <= 0xaf;
-  return general || isolate || character == "\xef\xbb\xbf";
-}
 
 }  // namespace
 
@@ -74,7 +63,7 @@ std::string Printable(std::string_view text, bool utf8) {
     const size_t bytes = CharacterBytes(text);
     const std::string_view character = text.substr(0, std::max<size_t>(bytes, 1));
     text.remove_prefix(character.size());
-    if (bytes == 0 || IsUnfit(character)) {
+    if (bytes == 0 || format::IsUnfit(character)) {
       clean += '?';
     } else if (utf8 || bytes == 1) {
       clean += character;
