@@ -18,6 +18,12 @@ namespace {
 
 size_t Shown(size_t count, size_t top) { return top == 0 ? count : std::min(count, top); }
 
+// The line below a list that is not whole: `things` is what it lists, one of them; `rest` what more is to be said.
+void WriteHidden(size_t hidden, std::string_view things, std::string_view rest, Page* page) {
+  if (hidden == 0) return;
+  page->Line(fmt::format("  ... {} more {}{}{}", hidden, things, hidden == 1 ? "" : "s", rest), Style::kFaint);
+}
+
 // Helpers of libraries that stand before the named place, in one line.
 std::string FoldedHelpers(const Report& report, std::span<const uint32_t> helpers) {
   std::string libraries;
@@ -122,9 +128,7 @@ void WriteSuspects(const Report& report, size_t top, Page* page) {
     page->Paragraph(SuspectParagraph(report, suspect), 2);
     WriteStack(report, report.table.sites[suspect.site].node, page);
   }
-  const size_t hidden = report.suspects.size() - Shown(report.suspects.size(), top);
-  if (hidden > 0)
-    page->Line(fmt::format("  ... {} more suspect{}, see --top", hidden, hidden == 1 ? "" : "s"), Style::kFaint);
+  WriteHidden(report.suspects.size() - Shown(report.suspects.size(), top), "suspect", ", see --top", page);
   if (report.suppressed > 0) {
     page->Line();
     page->Paragraph(fmt::format("{} suspect{} passed over, as the suppressions say.", report.suppressed,
@@ -154,12 +158,8 @@ void WriteSites(const Report& report, size_t top, Page* page) {
                            kColumnWords[static_cast<size_t>(site.behaviour)],
                            SiteName(report.frames.get(), site, kPageColumns - 49)));
   }
-  const size_t hidden = sites.size() - shown;
-  if (hidden > 0) {
-    page->Line(fmt::format("  ... {} more site{}{}, see --top or --json", hidden, hidden == 1 ? "" : "s",
-                           shown == holding ? " without a live block" : ""),
-               Style::kFaint);
-  }
+  const char* rest = shown == holding ? " without a live block, see --top or --json" : ", see --top or --json";
+  WriteHidden(sites.size() - shown, "site", rest, page);
   const Totals& totals = report.profile->totals;
   const std::string peak =
       report.profile->has_history ? fmt::format("; {} at the peak", FormatBytes(totals.peak_live_bytes)) : "";
@@ -191,9 +191,7 @@ void WriteLost(const Report& report, size_t top, Page* page) {
                            FormatCount(sites[i]->lost_allocations),
                            SiteName(report.frames.get(), *sites[i], kPageColumns - 30)));
   }
-  const size_t hidden = sites.size() - Shown(sites.size(), top);
-  if (hidden > 0)
-    page->Line(fmt::format("  ... {} more site{}, see --top or --json", hidden, hidden == 1 ? "" : "s"), Style::kFaint);
+  WriteHidden(sites.size() - Shown(sites.size(), top), "site", ", see --top or --json", page);
 }
 
 void WriteDifference(const Report& report, size_t top, Page* page) {
@@ -222,9 +220,7 @@ void WriteDifference(const Report& report, size_t top, Page* page) {
     const std::string columns = ChangeColumns(*changes[i].difference, baseline.follows_blocks);
     page->Line(columns + SiteName(changes[i].frames, *changes[i].site, kPageColumns - columns.size()));
   }
-  const size_t hidden = changes.size() - Shown(changes.size(), top);
-  if (hidden > 0)
-    page->Line(fmt::format("  ... {} more site{}, see --top or --json", hidden, hidden == 1 ? "" : "s"), Style::kFaint);
+  WriteHidden(changes.size() - Shown(changes.size(), top), "site", ", see --top or --json", page);
 }
 
 }  // namespace memtrace::tools
