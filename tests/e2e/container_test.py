@@ -159,7 +159,7 @@ class Container(harness.Case):
         message = os.path.join(self.root, "termination-log")
         open(message, "w").close()
         done = DOCKER.run("--name", self.name, "--memory=100m", "--memory-swap=100m", "-e", "LD_PRELOAD=/app/libmemtrace.so",
-                          "-e", "MEMTRACE_TERMINATION_LOG=/dev/termination-log", "-v", message + ":/dev/termination-log",
+                          "-e", "MEMTRACE_SAMPLE=64KiB", "-e", "MEMTRACE_TERMINATION_LOG=/dev/termination-log", "-v", message + ":/dev/termination-log",
                           "glibc", "/app/" + LEAKS, timeout=120)
         self.assertEqual(done.returncode, 128 + signal.SIGKILL)
         with open(message, encoding="utf-8") as file:

@@ -24,7 +24,8 @@ def tearDownModule():
 
 
 class Container(harness.Case):
-    recorded = ("-e", "LD_PRELOAD=/usr/lib/libmemtrace.so", "-e", "MEMTRACE_DIR=/recordings", "-e", "MEMTRACE_FOLLOW=none")
+    recorded = ("-e", "LD_PRELOAD=/usr/lib/libmemtrace.so", "-e", "MEMTRACE_DIR=/recordings", "-e", "MEMTRACE_FOLLOW=none", "-e",
+                "MEMTRACE_SAMPLE=16KiB")  # thousands of samples of what fills the limit: the verdict is not left to chance
 
     def setUp(self):
         super().setUp()

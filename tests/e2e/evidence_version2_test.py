@@ -16,7 +16,7 @@ SCRIPT = """
 cd /sys/fs/cgroup
 ifconfig lo 127.0.0.1 up
 echo 5000 > /proc/sys/net/core/somaxconn
-export MEMTRACE_SAMPLE=auto MEMTRACE_KEEP=always MEMTRACE_FOLLOW=none MEMTRACE_QUIET=1
+export MEMTRACE_SAMPLE=16KiB MEMTRACE_KEEP=always MEMTRACE_FOLLOW=none MEMTRACE_QUIET=1
 
 collect() {
   mkdir -p /out/$scene/cgroup

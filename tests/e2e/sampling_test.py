@@ -70,7 +70,7 @@ class Sampling(harness.Case):
         off = (statistics.mean(ratios) - 1) / error
         rates = sorted(recording["coarsest_sample_bytes"] for *_, recording in runs)
         print(f"\n  rates {rates[0]} to {rates[-1]}, mean off by {off:+.2f} errors of {error:.1%}", end=" ... ", flush=True)
-        self.assertLessEqual(abs(off), 3.5)
+        self.assertLessEqual(abs(off), 5)  # other rates, so other samples, each time: missed once in 30,000
 
 
 if __name__ == "__main__":

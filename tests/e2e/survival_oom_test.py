@@ -41,7 +41,7 @@ class OomKill(InCgroup):
         return run
 
     def test_top_suspect_is_the_leak(self):
-        for sample in ("1", "auto"):
+        for sample in ("1", "64KiB"):  # with auto, chance and the load of the machine have a say
             with self.subTest(sample=sample):
                 run = self.recorded(sample)
                 report = self.report(self.recording(run.pid), symbols=True)

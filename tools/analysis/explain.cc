@@ -21,23 +21,30 @@ std::string GrowthSentence(const Suspect& suspect) {
          fmt::format(": {} per {} allocated.", FormatBytes(RoundToUint(s.growth * 1048576)), FormatBytes(1048576));
 }
 
+// What fell, and from where to where. Requires survival.slowing != kNo: then the second is well below the first.
+std::string FallSentence(const Survival& s) {
+  return fmt::format("{} fell from {} to {} of all allocation",
+                     s.fewer_stay ? "what comes from here to stay" : "what comes from here", FormatShare(s.faster),
+                     FormatShare(s.slower));
+}
+
+std::string FillingSentence(const Survival& s) {
+  constexpr std::string_view kLikeness = "more like a cache or table that is still filling than a leak.";
+  if (s.one_buffer) return fmt::format(" But what is put into it comes more and more slowly: {}", kLikeness);
+  if (s.slowing == Slowing::kNo) return fmt::format(" But less and less of it comes to stay: {}", kLikeness);
+  return fmt::format(" But {}: {}", FallSentence(s), kLikeness);
+}
+
 std::string DoubtSentence(const Suspect& suspect, uint64_t work_bytes, const SuspectLimits& limits) {
   const Survival& s = suspect.survival;
   if (limits.building_up)
     return " The program allocated nearly everything in one moment and has freed hardly anything yet: a table that is "
            "being built looks the same.";
-  if (suspect.kind == SuspectKind::kStillFilling) {
-    if (s.one_buffer)
-      return " But what is put into it comes more and more slowly: more like a cache or table that is still filling "
-             "than a leak.";
-    if (s.any_death || s.window_share >= s.earlier_share)
-      return " Less and less of it stays: more like a cache or table that is still filling than a leak.";
-    return fmt::format(
-        " Nothing of it has died yet, but its share of all allocation fell from {} to {}: more like a "
-        "cache or table that is still filling than a leak.",
-        FormatShare(s.earlier_share), FormatShare(s.window_share));
-  }
-  if (s.any_death) return "";
+  if (suspect.kind == SuspectKind::kStillFilling) return FillingSentence(s);
+  if (s.slowing != Slowing::kNo && suspect.confidence != Confidence::kConfirmed)
+    return fmt::format(" It may still be filling: {}; of steady leaks chance makes one in twenty look so.",
+                       FallSentence(s));
+  if (s.any_death || s.slowing != Slowing::kNo) return "";
   return fmt::format(
       " In {} of allocation nothing of it has died, and its rate does not fall; a cache that has not begun "
       "to evict would look the same.",

@@ -234,22 +234,32 @@ std::optional<Finding> LimitTooLow(const Case& facts) {
   finding.strength = 40;
   const bool complete = report.suspects.empty() && report.profile->losses.empty();
   finding.confidence = facts.incident.is_oom() && complete ? Confidence::kLikely : Confidence::kPossible;
-  finding.sentence =
-      fmt::format("Nothing leaks: the program needs more than {}. It held {} of native heap{}.",
-                  FormatBytes(*facts.limit()), FormatBytes(std::max(totals.live_bytes, totals.peak_live_bytes)),
-                  report.suspects.empty() ? "" : ", and a part of it was still filling");
+  finding.evidence.push_back(fmt::format("{} of {} allocated were freed again", FormatBytes(totals.freed_bytes),
+                                         FormatBytes(totals.allocated_bytes)));
+  const std::string measure =
+      "run it once with a much larger limit and take the peak of `memtrace monitor` plus a quarter";
+  if (report.suspects.empty()) {
+    finding.sentence =
+        fmt::format("Nothing leaks: the program needs more than {}. It held {} of native heap.",
+                    FormatBytes(*facts.limit()), FormatBytes(std::max(totals.live_bytes, totals.peak_live_bytes)));
+    finding.evidence.back() += ", and no site keeps a share that grows";
+    finding.advice = {fmt::format("Either {}, or let it hold less: the consumers below.", measure)};
+  } else {
+    const Suspect& first = report.suspects.front();
+    const std::string place = SiteName(report, first);
+    finding.sentence = fmt::format(
+        "No leak is evident, but {} was still filling when the limit of {} was reached: it held {} of the {} of native "
+        "heap.",
+        place, FormatBytes(*facts.limit()), FormatBytes(first.live_bytes), FormatBytes(totals.live_bytes));
+    finding.advice = {fmt::format(
+        "Is there a bound to what {} fills? Without one no limit is large enough; with one, {}.", place, measure)};
+  }
   finding.recommended_limit = WithRoom(*facts.limit());
   finding.recommended_why =
       "a quarter above what it held when it was killed; what it would have gone on to need nobody saw";
-  finding.evidence.push_back(fmt::format("{} of {} allocated were freed again, and no site keeps a share that grows",
-                                         FormatBytes(totals.freed_bytes), FormatBytes(totals.allocated_bytes)));
   for (const Suspect& suspect : report.suspects)
     finding.evidence.push_back(
         fmt::format("against it, {} [{}]: {}", SiteName(report, suspect), suspect.id, suspect.why));
-  finding.advice = {
-      "Run it once with a much larger limit and take the peak of `memtrace monitor` plus a quarter; or let it hold "
-      "less: "
-      "the consumers below."};
   finding.setting = Setting::kLimit;
   return finding;
 }

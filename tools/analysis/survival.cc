@@ -29,10 +29,11 @@ constexpr double kSlowerToo = 0.85;  // on the wall clock, where no more is aske
 constexpr double kFewestSeconds = 5;
 // Survivors come this much more slowly than in the window as a whole: they have stopped coming.
 constexpr double kStopped = 0.25;
-// One-sided. That nothing comes any more acquits, so it must be sure; that less comes is a word, and both errors cost
-// the same.
+// One-sided. That nothing comes any more acquits, so it must be sure. That less comes does so half: two tests at 1 in
+// 10,000 leave a steady leak alone, and what one of 20 shows is a doubt that is told.
 constexpr double kNormal99 = 2.33;
 constexpr double kNormal95 = 1.645;
+constexpr double kNormal9999 = 3.72;
 // A site of which less than this part of what lives now grows has a steady turnover.
 constexpr double kGrowingPart = 0.2;
 // The clock's octaves say nothing about a life of less work than this.
@@ -121,13 +122,21 @@ struct Stretch {
   double bytes;
   double length;
 };
-// Whether so many fewer came lately than `share` of the flow before that chance does not explain it. `event_bytes`:
-// what came at a time, of which the numbers are taken to scatter as Poisson's.
-bool FewerThan(double share, Stretch latest, Stretch before, double event_bytes, double normal) {
-  if (before.length <= 0 || latest.length <= 0) return false;
-  const double expected = share * before.bytes / before.length * latest.length / event_bytes;
+// Of a sum of independent events the part `seen` where `expected` was: its share in the deviance.
+double DeviancePart(double seen, double expected) { return seen > 0 ? seen * std::log(seen / expected) : 0; }
+
+// By how many standard errors fewer came lately than `share` of the flow before; 0 if not fewer. `event_bytes`: what
+// came at a time, of which the numbers are taken to be Poisson's: the signed root of the likelihood ratio, which is
+// nearly normal also where the numbers are small.
+double StandardErrorsBelow(double share, Stretch latest, Stretch before, double event_bytes) {
+  if (before.length <= 0 || latest.length <= 0) return 0;
   const double seen = latest.bytes / event_bytes;
-  return expected - seen > normal * std::sqrt(expected * (1 + share * latest.length / before.length));
+  const double earlier = before.bytes / event_bytes;
+  const double part = share * latest.length / (share * latest.length + before.length);
+  const double expected = part * (seen + earlier);
+  if (seen >= expected) return 0;
+  const double deviance = DeviancePart(seen, expected) + DeviancePart(earlier, seen + earlier - expected);
+  return std::sqrt(std::max(2 * deviance, 0.0));
 }
 
 // What comes at a time: a recorded block, or more where blocks come in bursts. The variance of neighbouring parts
@@ -152,18 +161,22 @@ class Slowdown {
       : now_(now), event_bytes_(event_bytes), clock_(clock) {}
 
   // The stretches are [begin, middle) and [middle, now) on the work clock; bytes per byte of work in each.
-  bool Shows(double begin, double middle, double before, double latest) const {
-    if (latest >= kSlowingDown * before) return false;
+  Slowing Between(double begin, double middle, double before, double latest) const {
+    if (latest >= kSlowingDown * before) return Slowing::kNo;
     const Stretch old{before * (middle - begin), middle - begin};
     const Stretch young{latest * (now_ - middle), now_ - middle};
-    if (!FewerThan(1, young, old, event_bytes_, kNormal95)) return false;
-    if (clock_ == nullptr || SecondsAgo(begin) < kFewestSeconds) return true;
-    const double since_middle = SecondsAgo(middle);
-    const double until_middle = SecondsAgo(begin) - since_middle;
-    return young.bytes * until_middle <= kSlowerToo * old.bytes * since_middle;
+    const double errors = StandardErrorsBelow(1, young, old, event_bytes_);
+    if (errors < kNormal95 || IsOnlyByTheWork(begin, middle, young, old)) return Slowing::kNo;
+    return errors < kNormal9999 ? Slowing::kMaybe : Slowing::kClearly;
   }
 
  private:
+  bool IsOnlyByTheWork(double begin, double middle, Stretch young, Stretch old) const {
+    if (clock_ == nullptr || SecondsAgo(begin) < kFewestSeconds) return false;
+    const double since_middle = SecondsAgo(middle);
+    const double until_middle = SecondsAgo(begin) - since_middle;
+    return young.bytes * until_middle > kSlowerToo * old.bytes * since_middle;
+  }
   double SecondsAgo(double work) const { return clock_->SecondsAgo(static_cast<uint64_t>(std::max(work, 0.0))); }
 
   double now_;
@@ -210,8 +223,22 @@ bool IsTooYoung(const SiteHistory& history, bool any_death, double now) {
   return oldest + 1 < kOctaves && AgeEdge(oldest + 1) <= kTooYoung * now;
 }
 
-Behaviour Classify(const SiteHistory& history, const Survivors& survivors, const Survival& survival, double live,
-                   double now, const WorkClock* clock) {
+// Less is allocated, where nothing has died; or less of what is allocated stays. The clearer of the two.
+void FindSlowing(const SiteHistory& history, const Survivors& survivors, double now, const WorkClock* clock,
+                 Survival* result) {
+  const Slowdown slowdown(now, EventBytes(history), clock);
+  const auto begin = static_cast<double>(result->window_begin);
+  const double latest = now - survivors.span;
+  const Slowing of_all =
+      result->any_death ? Slowing::kNo : slowdown.Between(0, begin, result->earlier_share, result->window_share);
+  const Slowing of_stayers = slowdown.Between(latest - 3 * survivors.span, latest, survivors.before, survivors.latest);
+  result->slowing = std::max(of_all, of_stayers);
+  result->fewer_stay = of_stayers > of_all;
+  result->faster = result->fewer_stay ? survivors.before : result->earlier_share;
+  result->slower = result->fewer_stay ? survivors.latest : result->window_share;
+}
+
+Behaviour Classify(const SiteHistory& history, const Survival& survival, double live, double now) {
   if (survival.one_buffer) return Behaviour::kGrowing;
   if (now < kSmallestWork || live < kFewestBlocks * history.bytes_per_sample ||
       IsTooYoung(history, survival.any_death, now))
@@ -225,13 +252,7 @@ Behaviour Classify(const SiteHistory& history, const Survivors& survivors, const
            : survival.any_death ? Behaviour::kSteadyTurnover
                                 : Behaviour::kBounded;
   }
-  const Slowdown slowdown(now, EventBytes(history), clock);
-  const auto begin = static_cast<double>(survival.window_begin);
-  const bool fewer_allocated =
-      !survival.any_death && slowdown.Shows(0, begin, survival.earlier_share, survival.window_share);
-  const double latest = now - survivors.span;
-  const bool fewer_survive = slowdown.Shows(latest - 3 * survivors.span, latest, survivors.before, survivors.latest);
-  return fewer_allocated || fewer_survive ? Behaviour::kStillFilling : Behaviour::kGrowing;
+  return survival.slowing == Slowing::kClearly ? Behaviour::kStillFilling : Behaviour::kGrowing;
 }
 
 }  // namespace
@@ -255,9 +276,9 @@ Survival AnalyseSurvival(const SiteHistory& history, uint64_t work_bytes, const 
   // how much there is more than before. A leak passes all of them.
   result.growth = std::min({result.window_share * result.never_dies, survivors.all, NetGrowth(history, now)});
   const double usual = std::max(survivors.all, survivors.before);
-  const bool stopped = survivors.latest < kStopped * usual &&
-                       FewerThan(kStopped, {survivors.latest * survivors.span, survivors.span},
-                                 {usual * 2 * survivors.span, 2 * survivors.span}, history.bytes_per_sample, kNormal99);
+  const Stretch latest{survivors.latest * survivors.span, survivors.span};
+  const Stretch before{usual * 2 * survivors.span, 2 * survivors.span};
+  const bool stopped = StandardErrorsBelow(kStopped, latest, before, history.bytes_per_sample) > kNormal99;
   if (stopped || IsTooYoung(history, result.any_death, now)) result.growth = 0;
   const double live = Sum(history.alive);
   const double ever = live + Sum(history.died);
@@ -271,7 +292,8 @@ Survival AnalyseSurvival(const SiteHistory& history, uint64_t work_bytes, const 
   if (result.window_samples > 0 && !result.one_buffer)
     result.log_error = std::hypot(result.log_error, 1 / std::sqrt(result.window_samples));
   result.window_events = result.window_samples * history.bytes_per_sample / EventBytes(history);
-  result.behaviour = Classify(history, survivors, result, live, now, clock);
+  if (!result.one_buffer) FindSlowing(history, survivors, now, clock, &result);
+  result.behaviour = Classify(history, result, live, now);
   return result;
 }
 

@@ -43,6 +43,9 @@ enum class Behaviour {
   kSteadyTurnover,  // what comes dies
 };
 
+// Whether less comes than before.
+enum class Slowing { kNo, kMaybe, kClearly };
+
 std::string_view Name(Behaviour behaviour);   // as in --json: "growing", "still-filling"
 std::string_view Words(Behaviour behaviour);  // as a reader takes it: "growing without bound", "still filling"
 
@@ -59,7 +62,11 @@ struct Survival {
   double window_samples = 0;  // effective number of recorded blocks behind window_share
   double window_events = 0;   // the same where blocks that come in one burst count as one
   bool any_death = false;
-  bool one_buffer = false;  // a single block, replaced by a larger one whenever it is full
+  bool one_buffer = false;         // a single block, replaced by a larger one whenever it is full
+  Slowing slowing = Slowing::kNo;  // of what comes, or, if `fewer_stay`, of what comes to stay:
+  bool fewer_stay = false;
+  double faster = 0;  // bytes per byte of work, before
+  double slower = 0;  // and lately
   Behaviour behaviour = Behaviour::kUnknown;
 };
 

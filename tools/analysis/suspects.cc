@@ -277,9 +277,11 @@ class Investigation {
     const bool replaced = evidence.still_there && *evidence.still_there < 0.5 && !survival.one_buffer;
     if (evidence.trend == TrendWord::kFalling || replaced || limits_.building_up) return Confidence::kPossible;
     const bool filling = suspect.kind == SuspectKind::kStillFilling;  // rises too, and is not confirmed by that
-    if (evidence.trend == TrendWord::kRising && !filling) return Confidence::kConfirmed;
+    const bool may_fill = !filling && survival.slowing == Slowing::kMaybe;
+    if (evidence.trend == TrendWord::kRising && !filling)
+      return may_fill ? Confidence::kLikely : Confidence::kConfirmed;
     const bool sure = LowScore(survival) >= Threshold(limits_) && survival.window_events >= 4 * kFewestSamples;
-    return sure ? Confidence::kLikely : Confidence::kPossible;
+    return sure && !may_fill ? Confidence::kLikely : Confidence::kPossible;
   }
 
   const Profile& profile_;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <random>
 
 #include "tests/unit/tools/analysis/service.h"
 #include "tests/unit/tools/recording_builder.h"
@@ -215,6 +216,82 @@ TEST(SurvivalTest, WhatIsAllYoungHasHadNoTimeToDie) {
   EXPECT_EQ(up_to(kWork / 32.0).behaviour, Behaviour::kUnknown);
   EXPECT_EQ(up_to(kWork / 32.0).score, 0);
   EXPECT_EQ(up_to(kWork / 5.0).behaviour, Behaviour::kGrowing);
+}
+
+// A site whose blocks come at random and never die: `samples` of them recorded at a rate that falls by exp(-`falls`) in
+// the end. Half of them die at once where `temporary`.
+SiteHistory RandomHistory(uint64_t work_bytes, int samples, double falls, bool temporary, std::mt19937_64* random) {
+  const auto work = static_cast<double>(work_bytes);
+  const double recent = kRecentSpans * RecentSpan(work_bytes);
+  SiteHistory history;
+  history.bytes_per_sample = 0.1 * work / samples;
+  std::uniform_real_distribution<> uniform(0, 1);
+  std::exponential_distribution<> gap(samples);
+  for (double x = gap(*random); x < 1; x += gap(*random)) {
+    // From a uniform rate to a falling one: the inverse of its integral.
+    const double time = falls > 0 ? -std::log1p(x * std::expm1(-falls)) / falls : x;
+    const double age = (1 - time) * work;
+    history.allocated[format::WorkColumn(static_cast<uint64_t>(time * work)) - format::kOctaves] +=
+        history.bytes_per_sample;
+    ++history.allocations;
+    if (temporary && uniform(*random) < 0.5) {
+      history.died[0] += history.bytes_per_sample;
+      continue;
+    }
+    history.alive[format::AgeColumn(static_cast<uint64_t>(age))] += history.bytes_per_sample;
+    if (age < recent) history.recent[static_cast<size_t>(age / recent * kRecentParts)] += history.bytes_per_sample;
+    ++history.live_blocks;
+  }
+  return history;
+}
+
+struct Words {
+  double filling = 0;
+  double doubted = 0;  // growing, and may be filling
+};
+Words ShareOfWords(uint64_t work_bytes, int samples, double falls, bool temporary, int histories) {
+  std::mt19937_64 random(work_bytes + static_cast<uint64_t>(samples));
+  Words words;
+  for (int i = 0; i < histories; ++i) {
+    const Survival survival =
+        AnalyseSurvival(RandomHistory(work_bytes, samples, falls, temporary, &random), work_bytes);
+    words.filling += survival.behaviour == Behaviour::kStillFilling;
+    words.doubted += survival.behaviour == Behaviour::kGrowing && survival.slowing == Slowing::kMaybe;
+    EXPECT_TRUE(survival.slowing == Slowing::kNo || survival.slower < 0.7 * survival.faster);
+  }
+  return {words.filling / histories, words.doubted / histories};
+}
+
+// Work that ends anywhere between two octaves.
+constexpr uint64_t kWorks[] = {uint64_t{1} << 29, uint64_t{5} << 27, uint64_t{3} << 28, uint64_t{15} << 26};
+
+TEST(SurvivalTest, ChanceMakesNoSteadyLeakFill) {
+  constexpr int kHistories = 2000;
+  for (const int samples : {40, 80, 200, 1000}) {
+    Words mean;
+    for (const uint64_t work : kWorks) {
+      for (const bool temporary : {false, true}) {
+        const Words words = ShareOfWords(work, samples, 0, temporary, kHistories);
+        mean.filling += words.filling / (2 * std::size(kWorks));
+        mean.doubted += words.doubted / (2 * std::size(kWorks));
+      }
+    }
+    EXPECT_LT(mean.filling, 0.0005) << samples;  // about one in 10,000
+    EXPECT_LT(mean.doubted, 0.1) << samples;
+  }
+}
+
+// What comes e squared times more slowly at last than at first is called filling where it was recorded well enough, and
+// doubted where not.
+TEST(SurvivalTest, WhatSlowsDownIsSeenToFill) {
+  constexpr int kHistories = 300;
+  for (const uint64_t work : kWorks) {
+    SCOPED_TRACE(work);
+    EXPECT_GT(ShareOfWords(work, 1000, 2, false, kHistories).filling, 0.99);
+    EXPECT_GT(ShareOfWords(work, 4000, 2, true, kHistories).filling, 0.85);
+    const Words few = ShareOfWords(work, 80, 2, false, kHistories);
+    EXPECT_GT(few.filling + few.doubted, 0.9);
+  }
 }
 
 TEST(SurvivalTest, AnythingAtAllGivesFiniteNumbers) {

@@ -381,6 +381,22 @@ TEST_F(JoinedTest, TheContainersIdMakesTheKillThisProcess) {
   EXPECT_THAT(report.verdict.advice, Contains("Compose: mem_limit: 80m"));
 }
 
+TEST_F(JoinedTest, WhatFillsUpToTheLimitIsNoCleanBill) {
+  const uint32_t fills = builder_.AddStack({0x2000}, 0);
+  const uint32_t works = builder_.AddStack({0x3000}, 0);
+  for (uint64_t i = 0; i < 2000; ++i) {
+    builder_.Allocate(0x20000000 + i * 0x10000, 20000, fills);
+    builder_.AllocateAndFree(2000 * (i + 1), 1, works, 2000 * (i + 1));
+  }
+  const Report report = Join(Killed({{"anon", 62 * kMiB}, {"file", kMiB}, {"shmem", 0}, {"kernel", kMiB}}));
+  ASSERT_EQ(report.suspects.size(), 1u);
+  EXPECT_EQ(report.suspects[0].kind, SuspectKind::kStillFilling) << report.suspects[0].why;
+  EXPECT_EQ(report.verdict.cause, "limit-too-low");
+  EXPECT_EQ(report.verdict.confidence, Confidence::kPossible);
+  EXPECT_THAT(report.verdict.summary, HasSubstr("was still filling when the limit"));
+  EXPECT_THAT(report.verdict.summary, Not(HasSubstr("Nothing leaks")));
+}
+
 TEST_F(JoinedTest, AnotherContainersKillIsNot) {
   auto evidence = Killed({{"anon", 62 * kMiB}});
   evidence->kills[0].container_id[0] = '5';
