@@ -53,14 +53,18 @@ void Calibrate(uint64_t now_ticks) {
   if (scale >= kLeastScale && scale <= kMostScale) b.ns_per_tick_q20.store(scale, std::memory_order_relaxed);
 }
 
+Usage UsageNow(uint64_t slow_ns) {
+  return {rt::NowNanoseconds(rt::Clock::kProcessCpu), rt::NowNanoseconds(rt::Clock::kMonotonic), slow_ns,
+          g_process.budget.stays.load(std::memory_order_relaxed)};
+}
+
 void Look(uint64_t now_ticks) {
   Process& p = g_process;
   Budget& b = p.budget;
   if (!b.lock.TryAcquire()) return;
   Calibrate(now_ticks);
   const uint64_t slow_ns = Load(p.recording.header().slow_path_ns);
-  const BudgetLaw::Advice advice =
-      b.law.Look({rt::NowNanoseconds(rt::Clock::kProcessCpu), slow_ns, b.stays.load(std::memory_order_relaxed)});
+  const BudgetLaw::Advice advice = b.law.Look(UsageNow(slow_ns));
   const int64_t balance_ns = b.law.balance_ns();
   const uint64_t until_empty_ns = balance_ns > 0 ? static_cast<uint64_t>(balance_ns) / 2 : 0;
   b.due_slow_ns.store(slow_ns + (until_empty_ns < kLeastStepNs ? kLeastStepNs : until_empty_ns),
@@ -84,7 +88,7 @@ void StartBudget() {
   b.due_ticks.store(b.start_ticks, std::memory_order_relaxed);
   b.due_slow_ns.store(kLeastStepNs, std::memory_order_relaxed);
   b.stays.store(0, std::memory_order_relaxed);
-  b.law.Start(p.options.budget_ppm, {rt::NowNanoseconds(rt::Clock::kProcessCpu), 0, 0});
+  b.law.Start(p.options.budget_ppm, UsageNow(0));
 }
 
 void EndStay(StayMeter* meter, uint64_t begin_ticks) {

@@ -16,9 +16,11 @@ struct Program {
   double allocations_per_s;
   double block_bytes;
   double ns_per_sample;
+  double busy = 1;  // CPU time by the wall clock's
 
   BudgetLaw law = {};
   double rate = 1;
+  double wall_ns = 0;
   double cpu_ns = 0;
   double slow_ns = 0;
   double stays = 0;
@@ -34,9 +36,10 @@ struct Program {
       const double samples = (rate == 1 ? allocations_per_s : SamplesPerSecond()) * kStepS;
       stays += samples;
       slow_ns += samples * ns_per_sample;
-      cpu_ns += kStepS * 1e9;
-      const BudgetLaw::Advice advice =
-          law.Look({static_cast<uint64_t>(cpu_ns), static_cast<uint64_t>(slow_ns), static_cast<uint64_t>(stays)});
+      wall_ns += kStepS * 1e9;
+      cpu_ns += kStepS * 1e9 * busy;
+      const BudgetLaw::Advice advice = law.Look({static_cast<uint64_t>(cpu_ns), static_cast<uint64_t>(wall_ns),
+                                                 static_cast<uint64_t>(slow_ns), static_cast<uint64_t>(stays)});
       const double before = rate;
       if (advice.coarser_by > 1) {
         const double from = rate == 1 ? block_bytes : rate;
@@ -99,6 +102,35 @@ TEST(BudgetLawTest, AnHourOfQuietDoesNotPayForABurst) {
   program.allocations_per_s = 1e7;
   program.Run(0.2);
   EXPECT_LT(program.slow_ns - before_ns, BudgetLaw::kMostCreditNs + 3e6);
+}
+
+// A tenth of a CPU counts as used: one per cent of it is a millisecond a second.
+TEST(BudgetLawTest, AProgramThatSleepsStaysExactWithinATenthOfACpu) {
+  Program program(500, 1000, 1800);  // 0.9 ms a second, of 5 ms of CPU time
+  program.busy = 0.005;
+  program.Run(60);
+  EXPECT_EQ(program.changes, 0);
+}
+
+TEST(BudgetLawTest, AProgramThatSleepsMayNotTakeMoreThanThat) {
+  Program program(20'000, 1000, 1800);
+  program.busy = 0.05;
+  program.Run(60);
+  EXPECT_GT(program.rate, 1000);
+  EXPECT_LT(program.slow_ns, 0.001 * program.wall_ns + 5e6);
+  EXPECT_GT(program.SamplesPerSecond() * program.ns_per_sample / 1e9, 0.001 / 9);
+}
+
+// Many threads: their CPU time passes faster than the wall clock.
+TEST(BudgetLawTest, OfABusyProgramOnlyTheCpuTimeCounts) {
+  Program one(1e6, 200, 200);
+  Program many(4e6, 200, 200);
+  many.busy = 4;
+  one.Run(10);
+  many.Run(10);
+  EXPECT_LT(one.Share(), 0.0105);
+  EXPECT_LT(many.Share(), 0.0105);
+  EXPECT_EQ(one.rate, many.rate);
 }
 
 TEST(BudgetLawTest, AlternatingLoadsKeepTheBudget) {
