@@ -19,7 +19,6 @@ constexpr double kShareOfLimit = 0.02;
 constexpr double kSmallestScoreBytes = 64 * 1024;
 // The clock's octaves say nothing about a life of less work than this.
 constexpr uint64_t kSmallestWorkBytes = uint64_t{512} * 1024;
-constexpr double kFewestSamples = 8;
 // Into so many equal parts a suspect may be divided, by unrolled loops and call paths, before one of them is too small
 // to be looked at.
 constexpr double kMostEqualPlaces = 1024;

@@ -18,6 +18,9 @@
 
 namespace memtrace::tools {
 
+// Recorded blocks without which nobody is accused.
+inline constexpr double kFewestSamples = 8;
+
 enum class SuspectKind { kGrowing, kStillFilling };
 enum class Confidence { kPossible, kLikely, kConfirmed };
 std::string_view Name(SuspectKind kind);

@@ -5,10 +5,10 @@
 #include <array>
 #include <span>
 
-#include "libmemtrace/format/weight.h"
 #include "tools/analysis/causes.h"
 #include "tools/analysis/reachability.h"
 #include "tools/analysis/report.h"
+#include "tools/analysis/resolution.h"
 #include "tools/analysis/sample_trend.h"
 #include "tools/common/numbers.h"
 #include "tools/common/quantity.h"
@@ -125,27 +125,6 @@ Winner WithoutRecording(const Case& facts) {
   return winner;
 }
 
-// What the live heap rests on: the effective number of samples (Kish 1965), since a heap that was recorded finely at
-// first and coarsely later has many that stand for little. Nothing where most of it was recorded for certain.
-std::optional<double> EffectiveSamples(const Profile& profile) {
-  constexpr double kLittle = 1 << 20;
-  double bytes = 0;
-  double squares = 0;
-  for (const LiveBlock& block : profile.live) {
-    if (block.size >= block.rate_bytes) continue;  // stands for itself
-    const auto weight = static_cast<double>(format::WeightOf(block.size, block.rate_bytes).bytes);
-    bytes += weight;
-    squares += weight * weight;
-  }
-  const bool sampled = bytes > kLittle && bytes > 0.5 * static_cast<double>(profile.totals.live_bytes);
-  return sampled ? std::optional(bytes * bytes / squares) : std::nullopt;
-}
-
-// With fewer a leak of a quarter of the heap could hide, with eight blocks to find a suspect; with fewer than the
-// other, one of a twentieth.
-constexpr double kFewSamples = 32;
-constexpr double kEnoughSamples = 160;
-
 struct Rise {
   uint64_t from;
   uint64_t to;
@@ -181,12 +160,16 @@ Winner NoLeak(const Case& facts) {
   const Totals& totals = report.profile->totals;
   Winner winner{"none", {}};
   Finding& finding = winner.finding;
-  const bool complete = report.profile->losses.empty() && report.DropReason().empty() &&
-                        EffectiveSamples(*report.profile).value_or(kEnoughSamples) >= kEnoughSamples;
+  const Resolution resolution = ResolutionOf(*report.profile);
+  const bool complete = report.profile->losses.empty() && report.DropReason().empty() && resolution.is_fine();
   finding.confidence = complete ? Confidence::kLikely : Confidence::kPossible;
   finding.sentence =
       fmt::format("No leak suspect: no site keeps a share of what it allocates that matters next to the {} live.",
                   FormatBytes(totals.live_bytes));
+  if (!resolution.is_fine()) {
+    finding.sentence += fmt::format(" But {}.", Words(resolution));
+    finding.advice.emplace_back(kHowToRecordMore);
+  }
   if (const std::optional<Rise> rise = RiseThroughout(report.timeline); rise && report.suspects.empty()) {
     finding.confidence = Confidence::kPossible;
     finding.sentence += fmt::format(
@@ -241,13 +224,11 @@ Winner WithRecording(const Case& facts) {
         "A snapshot near the limit tells more: MEMTRACE_SNAPSHOT_AT=50,70,80,90,95. The kernel's log names the kinds "
         "of memory: dmesg on the host.");
   }
-  const std::optional<double> effective = EffectiveSamples(*report.profile);
-  if (effective && *effective < kFewSamples && report.suspects.empty()) {
-    const uint64_t samples = RoundToUint(*effective);
-    return Unknown(
-        fmt::format("Too little was recorded to tell: {} block{} stand{} for most of the {} live.", samples,
-                    samples == 1 ? "" : "s", samples == 1 ? "s" : "", FormatBytes(totals.live_bytes)),
-        "Let it run longer, or record more: MEMTRACE_SAMPLE=64KiB, MEMTRACE_BUDGET=5% or MEMTRACE_SAMPLE=1.");
+  const Resolution resolution = ResolutionOf(*report.profile);
+  if (report.suspects.empty() && resolution.is_poor()) {
+    return Unknown(fmt::format("Too little was recorded to tell: {}, and only {} are live.", Words(resolution),
+                               FormatBytes(totals.live_bytes)),
+                   std::string(kHowToRecordMore));
   }
   return NoLeak(facts);
 }
