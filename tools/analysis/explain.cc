@@ -42,8 +42,7 @@ std::string DoubtSentence(const Suspect& suspect, uint64_t work_bytes, const Sus
            "being built looks the same.";
   if (suspect.kind == SuspectKind::kStillFilling) return FillingSentence(s);
   if (s.slowing != Slowing::kNo && suspect.confidence != Confidence::kConfirmed)
-    return fmt::format(" It may still be filling: {}; of steady leaks chance makes one in twenty look so.",
-                       FallSentence(s));
+    return fmt::format(" It may still be filling: {}; one steady leak in fifteen looks so by chance.", FallSentence(s));
   if (s.any_death || s.slowing != Slowing::kNo) return "";
   return fmt::format(
       " In {} of allocation nothing of it has died, and its rate does not fall; a cache that has not begun "

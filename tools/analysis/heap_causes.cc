@@ -105,6 +105,8 @@ std::optional<Finding> NativeLeak(const Case& facts) {
   const double growth = GrowthPerSecond(report);
   if (growth > 0) finding.sentence += fmt::format(", {}/s more", FormatBytes(RoundToUint(growth)));
   finding.sentence += ".";
+  if (first.survival.slowing != Slowing::kNo && first.confidence != Confidence::kConfirmed)
+    finding.sentence += " Less of it came lately than before: it may be a cache or table that is still filling.";
   const CgroupFacts& cgroup = report.cgroup;
   const Bytes used = cgroup.working_set_bytes ? cgroup.working_set_bytes : cgroup.usage_bytes;
   if (growth > 0 && cgroup.limit_bytes && used) {

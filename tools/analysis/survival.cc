@@ -117,6 +117,13 @@ Survivors SurvivorsByBirth(const SiteHistory& history, const Curve& curve, doubl
   return survivors;
 }
 
+// What the growth rests on where few of the newcomers that are still there were recorded: as much error as brings it
+// down to the lower end (95 %) of what these say.
+double ErrorOfNewcomers(const Survivors& survivors, const SiteHistory& history, double growth) {
+  const double samples = survivors.all * 2 * survivors.span / history.bytes_per_sample;
+  return samples > 0 ? 1 / std::sqrt(samples) - std::log(survivors.all / growth) / kNormal95 : INFINITY;
+}
+
 // Bytes in two stretches of time, the later one up to now, and how long these were.
 struct Stretch {
   double bytes;
@@ -291,6 +298,8 @@ Survival AnalyseSurvival(const SiteHistory& history, uint64_t work_bytes, const 
   result.score = result.growth * now;
   if (result.window_samples > 0 && !result.one_buffer)
     result.log_error = std::hypot(result.log_error, 1 / std::sqrt(result.window_samples));
+  if (result.growth > 0 && !result.one_buffer)
+    result.log_error = std::max(result.log_error, ErrorOfNewcomers(survivors, history, result.growth));
   result.window_events = result.window_samples * history.bytes_per_sample / EventBytes(history);
   if (!result.one_buffer) FindSlowing(history, survivors, now, clock, &result);
   result.behaviour = Classify(history, result, live, now);

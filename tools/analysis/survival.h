@@ -58,7 +58,7 @@ struct Survival {
   uint64_t window_begin = 0;  // work clock: "lately" is from here to now
   double growth = 0;          // bytes that stay per byte of work
   double score = 0;           // growth times all the work: bytes
-  double log_error = 0;       // standard error of log(growth): Greenwood, and counting of samples
+  double log_error = 0;  // standard error of log(growth): Greenwood, and counting of samples; of the least sure way
   double window_samples = 0;  // effective number of recorded blocks behind window_share
   double window_events = 0;   // the same where blocks that come in one burst count as one
   bool any_death = false;

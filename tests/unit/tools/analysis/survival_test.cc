@@ -337,6 +337,21 @@ TEST(JudgeTest, AFewBlocksAreNoTrend) {
   EXPECT_EQ(Judge(AnalyseSurvival(history, kWork), {30 << 20, std::nullopt}), std::nullopt);
 }
 
+// Fourteen of its blocks were recorded lately, and a third of all survived so far; of the newcomers one is there.
+TEST(JudgeTest, OneNewcomerThatStaysIsNoTrend) {
+  SiteHistory history = Steady(0.02);
+  history.bytes_per_sample = 0.02 * kWork / 22;
+  const auto blocks = [&](double count) { return count * history.bytes_per_sample; };
+  history.died[1] = blocks(13);
+  history.alive[format::AgeColumn(kWork / 30)] = blocks(1);
+  history.alive[format::AgeColumn(kWork / 2)] = blocks(2);
+  history.alive[format::AgeColumn(kWork - 1)] = blocks(6);
+  const Survival survival = AnalyseSurvival(history, kWork);
+  const SuspectLimits limits{static_cast<uint64_t>(blocks(17)), std::nullopt};
+  EXPECT_GT(survival.score, 0.1 * static_cast<double>(limits.live_bytes));
+  EXPECT_EQ(Judge(survival, limits), std::nullopt);
+}
+
 class ServiceTest : public testing::TestWithParam<Leak> {};
 
 // The leak first, the innocents an eighth of it at most and never suspected; exact and sampled.
