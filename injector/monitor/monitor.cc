@@ -6,7 +6,6 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <cstdio>
@@ -39,12 +38,8 @@ class CsvFile {
     if (fd_ != STDOUT_FILENO && fd_ >= 0) close(fd_);
   }
   bool Write(const std::string& text) {  // false with errno set
-    for (size_t done = 0; done < text.size();) {
-      const ssize_t size = write(fd_, text.data() + done, text.size() - done);
-      if (size < 0 && errno != EINTR) return false;
-      done += static_cast<size_t>(std::max<ssize_t>(size, 0));
-    }
-    return true;
+    errno = -rt::WriteAll(fd_, text.data(), text.size());
+    return errno == 0;
   }
 
  private:

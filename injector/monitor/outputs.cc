@@ -145,11 +145,10 @@ bool ReplaceFile(const std::string& path, const std::string& content) {
   const std::string temporary = path + ".tmp" + std::to_string(getpid());
   const int fd = open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (fd < 0) return false;
-  errno = ENOSPC;  // what WriteAll does not tell
-  const bool written = rt::WriteAll(fd, content.data(), content.size());
+  int error = -rt::WriteAll(fd, content.data(), content.size());
   close(fd);
-  if (written && rename(temporary.c_str(), path.c_str()) == 0) return true;
-  const int error = errno;
+  if (error == 0 && rename(temporary.c_str(), path.c_str()) == 0) return true;
+  if (error == 0) error = errno;
   unlink(temporary.c_str());
   errno = error;
   return false;

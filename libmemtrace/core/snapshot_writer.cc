@@ -79,7 +79,7 @@ class Writer {
     entries()[chunks_++] = format::ChunkEntry(kind, ordinal);
     // Where pages were reclaimed: one read instead of one for each page.
     Syscall(__NR_madvise, Address(data), kChunkBytes, MADV_WILLNEED);
-    if (!rt::WriteAll(fd_, data, kChunkBytes)) return false;
+    if (rt::WriteAll(fd_, data, kChunkBytes) != 0) return false;
     if (request_.trigger == format::Trigger::kThreshold && chunks_ % kDropChunks == 0) DropBehind();
     return true;
   }
@@ -187,7 +187,7 @@ class Writer {
     h->snapshot_number = request_.number;
     h->look = static_cast<uint32_t>(request_.look);
     h->end_ns = rt::NowNanoseconds(rt::Clock::kRealtime);
-    return Syscall(__NR_lseek, fd_, 0, 0) == 0 && rt::WriteAll(fd_, front_, front_bytes_);
+    return Syscall(__NR_lseek, fd_, 0, 0) == 0 && rt::WriteAll(fd_, front_, front_bytes_) == 0;
   }
 
   const SnapshotRequest& request_;

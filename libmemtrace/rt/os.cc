@@ -56,16 +56,16 @@ long ReadAll(int fd, void* buffer, size_t capacity) {
   return static_cast<long>(done);
 }
 
-bool WriteAll(int fd, const void* data, size_t size) {
+int WriteAll(int fd, const void* data, size_t size) {
   size_t done = 0;
   while (done < size) {
     const long n =
         Syscall(__NR_write, fd, Address(static_cast<const char*>(data) + done), static_cast<long>(size - done));
     if (n == -EINTR) continue;
-    if (n <= 0) return false;
+    if (n <= 0) return n < 0 ? static_cast<int>(n) : -EIO;
     done += static_cast<size_t>(n);
   }
-  return true;
+  return 0;
 }
 
 bool Identify(int fd, FileIdentity* identity) {

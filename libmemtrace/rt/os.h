@@ -15,7 +15,8 @@ int Open(const char* path, int flags, int mode = 0);  // adds O_CLOEXEC
 void Close(int fd);
 // Bytes read, fewer than `capacity` only at the end of the file; negative on failure.
 long ReadAll(int fd, void* buffer, size_t capacity);
-bool WriteAll(int fd, const void* data, size_t size);
+// 0, or the negative error number that kept the rest from being written.
+int WriteAll(int fd, const void* data, size_t size);
 
 struct FileIdentity {
   uint64_t device = 0;

@@ -1,7 +1,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 
@@ -113,6 +116,23 @@ TEST(MonitorOutputsTest, FilesAreReplacedWholeOrNotAtAll) {
   EXPECT_FALSE(ReplaceFile(tree.In("/nowhere/metrics.prom"), "x"));
   const std::filesystem::directory_iterator files(tree.root());
   EXPECT_EQ(std::distance(begin(files), end(files)), 1);
+}
+
+// Where what was written counts against a limit, the error is not that of a full disk.
+TEST(MonitorOutputsTest, WhyAFileCannotBeReplacedIsTheSystemsWord) {
+  RecordedTree tree;
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  const auto handler = signal(SIGXFSZ, SIG_IGN);
+  const rlimit small{4, before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+  const bool replaced = ReplaceFile(tree.In("/metrics.prom"), "longer\n");
+  const int error = errno;
+  setrlimit(RLIMIT_FSIZE, &before);
+  signal(SIGXFSZ, handler);
+  EXPECT_FALSE(replaced);
+  EXPECT_EQ(error, EFBIG);
+  EXPECT_TRUE(std::filesystem::is_empty(tree.root()));
 }
 
 TEST(MonitorTargetTest, ContainerIdIsTheLastOf64Digits) {

@@ -30,7 +30,7 @@ TEST(Files, WriteAndRead) {
   const int fd = Open(path.c_str(), O_CREAT | O_EXCL | O_WRONLY, 0600);
   ASSERT_GE(fd, 0);
   EXPECT_NE(fcntl(fd, F_GETFD) & FD_CLOEXEC, 0);
-  EXPECT_TRUE(WriteAll(fd, "hello", 5));
+  EXPECT_EQ(WriteAll(fd, "hello", 5), 0);
   Close(fd);
   char buffer[16];
   EXPECT_TRUE(ReadFile(path.c_str(), buffer, sizeof(buffer)) == Text("hello"));
@@ -43,7 +43,10 @@ TEST(Files, FailuresAreNegativeNumbersAndErrnoStays) {
   EXPECT_EQ(Open("/nonexistent/file", O_RDONLY), -ENOENT);
   char byte;
   EXPECT_EQ(ReadAll(-1, &byte, 1), -EBADF);
-  EXPECT_FALSE(WriteAll(-1, "x", 1));
+  EXPECT_EQ(WriteAll(-1, "x", 1), -EBADF);
+  const int full = Open("/dev/full", O_WRONLY);
+  EXPECT_EQ(WriteAll(full, "x", 1), -ENOSPC);
+  Close(full);
   EXPECT_EQ(Map(nullptr, 0, 0, 0), nullptr);
   EXPECT_EQ(errno, 4711);
 }
@@ -53,7 +56,7 @@ TEST(Files, ReadAllGoesOnAfterShortReads) {
   ASSERT_EQ(pipe(pipe_fds), 0);
   std::thread writer([&] {
     for (int i = 0; i < 3; ++i) {
-      EXPECT_TRUE(WriteAll(pipe_fds[1], "abcd", 4));
+      EXPECT_EQ(WriteAll(pipe_fds[1], "abcd", 4), 0);
       SleepNanoseconds(2000000);
     }
     Close(pipe_fds[1]);
