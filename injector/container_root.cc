@@ -80,34 +80,15 @@ int CopyFile(const Descriptor& from, const std::string& to, uint64_t most_bytes)
   }
 }
 
-namespace {
-
-// Length of the valid UTF-8 sequence at the start, 0 if there is none.
-size_t Utf8Length(const std::string& text, size_t at) {
-  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[at + i]); };
-  const size_t length = byte(0) < 0x80                      ? 1
-                        : byte(0) >= 0xf0 && byte(0) < 0xf5 ? 4
-                        : byte(0) >= 0xe0                   ? 3
-                        : byte(0) >= 0xc2                   ? 2
-                                                            : 0;
-  if (length == 0 || byte(0) >= 0xf5 || at + length > text.size()) return 0;
-  for (size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xc0) != 0x80) return 0;
-  }
-  return length;
-}
-
-}  // namespace
-
 std::string Printable(const std::string& text, size_t most) {
   std::string result;
   for (size_t at = 0; at < text.size();) {
     if (result.size() >= most) return result + "...";
-    const auto byte = static_cast<unsigned char>(text[at]);
-    const size_t length = Utf8Length(text, at);
-    if (length == 0 || format::IsUnfit(std::string_view(text).substr(at, length))) {
+    const std::string_view rest = std::string_view(text).substr(at);
+    const size_t length = format::CharacterBytes(rest);
+    if (length == 0 || format::IsUnfit(rest.substr(0, length))) {
       char escaped[8];
-      snprintf(escaped, sizeof(escaped), "\\x%02x", byte);
+      snprintf(escaped, sizeof(escaped), "\\x%02x", static_cast<unsigned char>(text[at]));
       result += escaped;
       ++at;
       continue;

@@ -8,14 +8,11 @@
 
 namespace memtrace::tools {
 
-// What is not UTF-8 (RFC 3629: no surrogates, no overlong forms) becomes U+FFFD, one for each byte.
+// What is not UTF-8 (as format::CharacterBytes has it) becomes U+FFFD, one for each byte.
 std::string ValidUtf8(std::string_view text);
 
 // How many characters; bytes that are not UTF-8 count as one each. Wide and combining ones count as one too.
 size_t CountCharacters(std::string_view text);
-
-// The length in bytes of the character that `text` begins with; 0 if it is not UTF-8, or empty.
-size_t CharacterBytes(std::string_view text);
 
 // As it may be shown on a terminal, on one line: names come from recordings, and an escape sequence in one must not be
 // obeyed. What is unfit, or not UTF-8, or without `utf8` not ASCII, becomes "?".

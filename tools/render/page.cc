@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "libmemtrace/format/characters.h"
 #include "tools/common/utf8.h"
 
 namespace memtrace::tools {
@@ -68,7 +69,7 @@ void Page::Heading(std::string_view text) {
 std::string_view FirstCharacters(std::string_view text, size_t columns) {
   size_t bytes = 0;
   for (; columns > 0 && bytes < text.size(); --columns)
-    bytes += std::max<size_t>(CharacterBytes(text.substr(bytes)), 1);
+    bytes += std::max<size_t>(format::CharacterBytes(text.substr(bytes)), 1);
   return text.substr(0, bytes);
 }
 

@@ -77,6 +77,8 @@ TEST(PrintableTest, ShowsWhatATerminalWouldObey) {
   EXPECT_EQ(Printable("\x1b[2J\r\n\x07"), "\\x1b[2J\\x0d\\x0a\\x07");
   EXPECT_EQ(Printable("\xc2\x9b" "31m"), "\\xc2\\x9b31m");  // CSI as one character
   EXPECT_EQ(Printable("\xff\xc3("), "\\xff\\xc3(");
+  EXPECT_EQ(Printable("\xe0\x80\x9b"), "\\xe0\\x80\\x9b");  // ESC in an overlong form
+  EXPECT_EQ(Printable("\xed\xa0\x80"), "\\xed\\xa0\\x80");  // a surrogate
   EXPECT_EQ(Printable(std::string("a\0b", 3)), "a\\x00b");
   EXPECT_EQ(Printable("abcdef", 3), "abc...");
 }
