@@ -27,6 +27,10 @@ struct Result {
   uint64_t ns = 0;
 };
 
+// What g_process.copy_progress says; else how long the program stood still, from it to the copy.
+constexpr uint64_t kStopped = 0;
+constexpr uint64_t kTold = ~uint64_t{0};  // from the copy: it has nothing left to do but to end
+
 // One search, from the decision to the copy's end. Lies on the stack of the calling thread, and in its copy.
 struct Search {
   const char* path;
@@ -37,7 +41,6 @@ struct Search {
   uint64_t headroom = 0;  // that the copy leaves
   SearchArea* area = nullptr;
   CopySearch* work = nullptr;
-  std::atomic<uint64_t>* pause_ns = nullptr;  // shared with the copy, which is there before it is known
   bool gathered = false;
   uint32_t threads = 0;
   int stop_error = -ENOSYS;
@@ -106,9 +109,11 @@ void RunInCopy(void* context) {
   const uint64_t begin_ns = rt::NowNanoseconds(rt::Clock::kMonotonic);
   BecomeHarmless();
   Result result{search->work->Run(search->headroom)};
-  rt::WaitFor([search] { return search->pause_ns->load(std::memory_order_relaxed) != 0; });
-  result.pause_ns = search->pause_ns->load(std::memory_order_relaxed);
+  std::atomic<uint64_t>* progress = g_process.copy_progress;
+  rt::WaitFor([progress] { return progress->load(std::memory_order_relaxed) != kStopped; });
+  result.pause_ns = progress->load(std::memory_order_relaxed);
   result.ns = rt::NowNanoseconds(rt::Clock::kMonotonic) - begin_ns;
+  progress->store(kTold, std::memory_order_relaxed);  // before: who reads the result may ask for the next one at once
   Tell(search->path, result, result.look == LookState::kDone ? &search->work->graph() : nullptr);
 }
 
@@ -171,7 +176,8 @@ Result MakeCopy(Search* search) {
   if (search->stop_error != 0) return {LookState::kNotStopped, search->stop_error, pause_ns};
   if (search->copy < 0) return {LookState::kNoCopy, static_cast<int>(search->copy), pause_ns};
   if (!search->gathered) return {LookState::kUnreadable, -E2BIG, pause_ns};
-  search->pause_ns->store(pause_ns, std::memory_order_relaxed);
+  uint64_t stopped = kStopped;
+  g_process.copy_progress->compare_exchange_strong(stopped, pause_ns, std::memory_order_relaxed);
   return {LookState::kUnderWay};
 }
 
@@ -181,8 +187,28 @@ uint64_t MemoryNeeded(uint64_t blocks) {
   return (uint64_t{2} << 20) + BlockGraph::BytesFor(blocks) + (resident != format::kUnknown ? resident / 32 : 0);
 }
 
+// A copy that has told its result may still be giving back its memory.
+bool AwaitCopy() {
+  if (ReapCopy()) return true;
+  const std::atomic<uint64_t>* progress = g_process.copy_progress;
+  return progress != nullptr && progress->load(std::memory_order_relaxed) == kTold && rt::WaitFor(&ReapCopy);
+}
+
+// It stays for the next search. The copy is there before its process id is known, so that this cannot lie in our
+// memory.
+bool ResetProgress() {
+  std::atomic<uint64_t>*& progress = g_process.copy_progress;
+  if (progress != nullptr) {
+    progress->store(kStopped, std::memory_order_relaxed);
+    return true;
+  }
+  void* shared = rt::Map(nullptr, rt::PageBytes(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS);
+  if (shared != nullptr) progress = new (shared) std::atomic<uint64_t>(kStopped);
+  return shared != nullptr;
+}
+
 Result Begin(Search* search) {
-  if (!ReapCopy()) return {LookState::kBusy};
+  if (!AwaitCopy()) return {LookState::kBusy};
   const format::Header& h = g_process.recording.header();
   const uint64_t buckets = uint64_t{Load(h.live_buckets)} + Load(h.overflow_buckets);
   search->blocks = buckets * kBucketSlots + buckets / 4 + 4096;  // it may grow until all threads stand still
@@ -192,30 +218,27 @@ Result Begin(Search* search) {
   if (MemoryHeadroom() < needed) return {LookState::kNoMemory};
   constexpr int kUnreserved = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
   void* area = rt::Map(nullptr, search->area_bytes(), PROT_READ | PROT_WRITE, kUnreserved);
-  void* shared = rt::Map(nullptr, rt::PageBytes(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS);
   search->tasks = rt::Open("/proc/self/task", O_RDONLY | O_DIRECTORY);
   Result result{LookState::kNoMemory, -ENOMEM};
   if (search->tasks < 0) result = {LookState::kUnreadable, search->tasks};
-  if (area != nullptr && shared != nullptr && search->tasks >= 0) {
+  if (area != nullptr && ResetProgress() && search->tasks >= 0) {
     search->area = static_cast<SearchArea*>(area);
     // Blocks are entered while all threads stand still: few faults.
     Syscall(__NR_madvise, Address(area), static_cast<long>(search->area_bytes()), MADV_HUGEPAGE);
     search->work = new (search->area->work) CopySearch(search->area, search->area_bytes(), search->blocks);
-    search->pause_ns = new (shared) std::atomic<uint64_t>(0);
     result = MakeCopy(search);
   }
   if (search->tasks >= 0) rt::Close(search->tasks);
   if (area != nullptr) rt::Unmap(area, search->area_bytes());
-  if (shared != nullptr) rt::Unmap(shared, rt::PageBytes());
   return result;
 }
 
 }  // namespace
 
 bool ReapCopy() {
-  const int copy = g_process.copy.load(std::memory_order_relaxed);
+  int copy = g_process.copy.load(std::memory_order_relaxed);
   if (copy != 0 && rt::WaitForChild(copy, false, nullptr) == 0) return false;
-  g_process.copy.store(0, std::memory_order_relaxed);
+  g_process.copy.compare_exchange_strong(copy, 0, std::memory_order_relaxed);  // there may be another one by now
   return true;
 }
 

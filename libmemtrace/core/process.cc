@@ -269,6 +269,7 @@ void BecomeChild() {
   // The parent's file is not ours any more, but says what we have from it.
   const uint64_t inherited = followed && p.recording.MapParents() ? SumLive(p.recording).bytes : format::kUnknown;
   Forget();
+  p.copy_progress = nullptr;
   unwind::ResetAfterFork();
   if (!followed || OpenRecording(p.directory, ReadIdentity(), {format::Origin::kFork, inherited}) != 0) {
     p.mode.store(Mode::kOff, std::memory_order_release);

@@ -81,6 +81,7 @@ struct Process {
   std::atomic<uint32_t> thresholds_taken{0};
   std::atomic<bool> snapshot_running{false};
   std::atomic<int> copy{0};  // process id of the copy in which lost blocks are looked for, see lost_blocks.h
+  std::atomic<uint64_t>* copy_progress = nullptr;  // shared with it; by the thread that takes a snapshot
   Budget budget;
   bool brink = false;
   uint64_t rate_before_brink = 0;
