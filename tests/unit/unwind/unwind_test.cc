@@ -221,7 +221,7 @@ TEST(Unwind, HandlersMayInterruptIt) {
   });
   OurStack stack;
   int bad = 0;
-  for (int i = 0; i < 20000; ++i) {
+  for (int i = 0; i < 20000 || g_handled < 10; ++i) {  // with one core, the sender may come late
     if (i % 50 == 0) ForgetUnloadedModules();
     TakeOurs(&stack);
     bad += stack.truncated ? 1 : 0;
@@ -231,7 +231,6 @@ TEST(Unwind, HandlersMayInterruptIt) {
   sigaction(SIGUSR1, &old, nullptr);
   EXPECT_EQ(bad, 0);
   EXPECT_EQ(g_bad_in_handler, 0);
-  EXPECT_GT(g_handled, 10);
 }
 
 TEST(Unwind, ChildrenOfAForkGoOn) {
