@@ -133,6 +133,7 @@ uint32_t StackTable::InternNew(Index* index, Slot* free_slot, const Frame& frame
     recording_->CountDrop(format::Drop::kNodeTableFull);
     return 0;
   }
+  if (node == frame.parent + 1 && HasFollower(frame.parent)) return node;  // found without a slot
   Slot empty = 0;
   // Where a race was lost, or the neighbourhood is full, the frame is not found next time and gets another node.
   if (free_slot != nullptr &&

@@ -11,8 +11,9 @@
 
 namespace memtrace::core {
 
-// The index that finds nodes lies in private memory and may forget: then a frame gets a second node, and readers
-// merge stacks that are equal. So neither growing the index nor losing a race needs a lock.
+// A new stack's nodes are numbered one after the other, so most nodes are followed by their first child: that is where
+// it is looked for. The index, which finds the others, lies in private memory and may forget: then a frame gets a second
+// node, and readers merge stacks that are equal. So neither growing the index nor losing a race needs a lock.
 class StackTable {
  public:
   bool Open(Recording* recording);
@@ -21,6 +22,7 @@ class StackTable {
   // The node of frame (pc, module) called from `parent` (0: outermost). Returns 0 when the table is full.
   [[gnu::always_inline]] uint32_t Intern(uint32_t parent, uint64_t pc, uint16_t module, uint16_t flags) {
     const Frame frame = {(pc & 0xffffffffffff) | uint64_t{module} << 48, parent, flags};
+    if (HasFollower(parent) && IsOf(frame, NodeAt(parent)[1])) return parent + 1;
     Index* index = index_.load(std::memory_order_acquire);
     // Where a parent's first two children are, see Probes.
     const Slot* first = &index->slots()[parent * 2 & index->mask];
@@ -53,6 +55,12 @@ class StackTable {
     Slot* slots() { return reinterpret_cast<Slot*>(this + 1); }
   };
   class Probes;
+  // Whether the node with the next number lies behind this one in memory.
+  static constexpr bool HasFollower(uint32_t node) { return (node + 1) % format::kNodesPerChunk != 0; }
+  [[gnu::always_inline]] static bool IsOf(const Frame& frame, const format::Node& node) {
+    return Load(node.pc_module, std::memory_order_acquire) == frame.pc_module && node.parent == frame.parent &&
+           node.flags == frame.flags;
+  }
   static constexpr uint64_t IndexBytes(uint32_t slots) { return sizeof(Index) + uint64_t{slots} * sizeof(Slot); }
   static Index* NewIndex(uint32_t slots);
   static constexpr Slot SlotOf(uint32_t node, uint32_t tag) { return uint64_t{tag} << 32 | node; }
@@ -61,9 +69,7 @@ class StackTable {
     const Slot found = Load(slot, std::memory_order_acquire);
     if (found == 0) return 0;
     if (found >> 32 != frame.tag()) return kOther;
-    const format::Node& node = *NodeAt(static_cast<uint32_t>(found));
-    const bool same = node.pc_module == frame.pc_module && node.parent == frame.parent && node.flags == frame.flags;
-    return same ? static_cast<uint32_t>(found) : kOther;
+    return IsOf(frame, *NodeAt(static_cast<uint32_t>(found))) ? static_cast<uint32_t>(found) : kOther;
   }
   uint32_t InternElsewhere(Index* index, const Frame& frame);
   uint32_t InternNew(Index* index, Slot* free_slot, const Frame& frame);
