@@ -15,7 +15,7 @@ constexpr uint64_t kHugeBytes = 4 << 20;
 }  // namespace
 
 // Where to look at the `probe`-th attempt. First through the line of slots that belongs to the parent and its
-// neighbours: most nodes have one child or none, and the nodes of one stack were numbered one after the other, so a
+// neighbours: most nodes have two children at most, and the nodes of one stack were numbered one after the other, so a
 // known stack is found in adjacent lines. The children that find no place there are scattered, line by line: strides
 // would stay in a region where all lines are full.
 class StackTable::Probes {
@@ -138,7 +138,8 @@ uint32_t StackTable::InternNew(Index* index, Slot* free_slot, const Frame& frame
   // Where a race was lost, or the neighbourhood is full, the frame is not found next time and gets another node.
   if (free_slot != nullptr &&
       Atomic(*free_slot).compare_exchange_strong(empty, SlotOf(node, frame.tag()), std::memory_order_release)) {
-    if (used_.fetch_add(1, std::memory_order_relaxed) > index->mask / 8 * 5) GrowIndex(index);
+    // Where more is used, more look-ups have to leave the parent's line.
+    if (used_.fetch_add(1, std::memory_order_relaxed) > index->mask / 4) GrowIndex(index);
   } else if (free_slot == nullptr) {
     GrowIndex(index);
   }

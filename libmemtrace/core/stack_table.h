@@ -22,10 +22,11 @@ class StackTable {
   // The node of frame (pc, module) called from `parent` (0: outermost). Returns 0 when the table is full.
   [[gnu::always_inline]] uint32_t Intern(uint32_t parent, uint64_t pc, uint16_t module, uint16_t flags) {
     const Frame frame = {(pc & 0xffffffffffff) | uint64_t{module} << 48, parent, flags};
-    if (HasFollower(parent) && IsOf(frame, NodeAt(parent)[1])) return parent + 1;
     Index* index = index_.load(std::memory_order_acquire);
-    // Where a parent's first two children are, see Probes.
+    // Where a parent's second and third child are, see Probes.
     const Slot* first = &index->slots()[parent * 2 & index->mask];
+    __builtin_prefetch(first);
+    if (HasFollower(parent) && IsOf(frame, NodeAt(parent)[1])) return parent + 1;
     for (const Slot* slot = first; slot != first + 2; ++slot) {
       const uint32_t node = Look(*slot, frame);
       if (__builtin_expect(node != 0 && node != kOther, 1)) return node;

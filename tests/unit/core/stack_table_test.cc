@@ -96,8 +96,30 @@ TEST(StackTableTest, ManyStacksComeBackAndHardlyAnyTwice) {
   for (int i = 0; i < kStacks; ++i) same += InternStack(&table, RandomStack(&random)) == nodes[static_cast<size_t>(i)];
   EXPECT_GE(same, kStacks * 99 / 100);
   EXPECT_LE(scratch.header().node_count, count + count / 100);
-  // The index has 8 bytes a slot and doubles at five eighths; what it was before is given back.
-  EXPECT_LE(table.private_bytes(), uint64_t{count} * 8 * 2 * 8 / 5 + 4096);
+  // The index has 8 bytes a slot and doubles when a quarter is used; what it was before is given back.
+  EXPECT_LE(table.private_bytes(), uint64_t{count} * 8 * 2 * 4 + 4096);
+}
+
+// Of a new stack only the outermost new frame needs a slot.
+TEST(StackTableTest, DeepStacksNeedHardlyMoreOfTheIndexThanShallowOnes) {
+  constexpr uint64_t kStacks = 20'000;
+  uint64_t bytes[2] = {};
+  for (const bool deep : {false, true}) {
+    ScratchRecording scratch;
+    StackTable table;
+    ASSERT_TRUE(table.Open(scratch.get()));
+    const auto intern = [&](uint64_t stack) {
+      uint32_t node = table.Intern(0, 0x1000 + stack, 1, 0);
+      for (uint64_t i = 1; deep && i < 20; ++i) node = table.Intern(node, stack * 32 + i, 1, 0);
+      return node;
+    };
+    std::vector<uint32_t> nodes;
+    for (uint64_t stack = 0; stack < kStacks; ++stack) nodes.push_back(intern(stack));
+    EXPECT_EQ(scratch.header().node_count, 1 + kStacks * (deep ? 20 : 1));
+    for (uint64_t stack = 0; stack < kStacks; ++stack) ASSERT_EQ(intern(stack), nodes[stack]);
+    bytes[deep] = table.private_bytes();
+  }
+  EXPECT_LE(bytes[true], bytes[false] * 2);
 }
 
 TEST(StackTableTest, ParentsComeBeforeTheirCallees) {
