@@ -276,11 +276,11 @@ bool LiveTable::SplitOne() {
   return copied;
 }
 
-void LiveTable::Thin(const format::Rate* rates, uint32_t index, void (*gone)(uint64_t address), int64_t* bytes,
-                     int64_t* count_q16) {
+void LiveTable::Thin(const format::Rate* rates, uint32_t index, uint64_t seed, void (*gone)(uint64_t address),
+                     int64_t* bytes, int64_t* count_q16) {
   const rt::LockHolder splits(&split_lock_);
   if (!splits.held()) return;
-  uint64_t random = rt::RandomSeed() | 1;
+  uint64_t random = rt::Mix(seed) | 1;
   const uint32_t count = CountNow();
   for (uint32_t i = 0; i < count; ++i) {
     LiveBucket* home = Bucket(i);

@@ -85,7 +85,8 @@ class LiveTable {
   void GrowFor(uint64_t entries);
   // Re-weighs every block of a finer rate to rates[index]: a block stays with the probability that it would have
   // been sampled with now; `gone` is called for the others. *bytes and *count_q16: the change of the sums of weights.
-  void Thin(const format::Rate* rates, uint32_t index, void (*gone)(uint64_t address), int64_t* bytes,
+  // `seed`: of the chance that decides.
+  void Thin(const format::Rate* rates, uint32_t index, uint64_t seed, void (*gone)(uint64_t address), int64_t* bytes,
             int64_t* count_q16);
   // Slots that the table could have if the whole rest of the file were given to it.
   uint64_t CapacityLeft() const;

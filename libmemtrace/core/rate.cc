@@ -43,7 +43,9 @@ void ThinTable() {
     g_filter.Remove(address);
     g_process.live_entries.fetch_sub(1, std::memory_order_relaxed);
   };
-  p.live.Thin(h.rates, Load(h.rate_index), gone, &bytes, &count_q16);
+  // Another one each time: blocks that stay once would stay again.
+  const uint64_t seed = p.options.seed != 0 ? p.options.seed + Load(h.work_bytes) : rt::RandomSeed();
+  p.live.Thin(h.rates, Load(h.rate_index), seed, gone, &bytes, &count_q16);
   Atomic(h.live_bytes).fetch_add(static_cast<uint64_t>(bytes), std::memory_order_relaxed);
   Atomic(h.live_count_q16).fetch_add(static_cast<uint64_t>(count_q16), std::memory_order_relaxed);
 }

@@ -292,7 +292,7 @@ TEST(LiveTableThinTest, IsUnbiasedAndTellsTheChange) {
       int64_t bytes = 0;
       int64_t count_q16 = 0;
       table.Thin(
-          kRates, rate, [](uint64_t) { ++dropped; }, &bytes, &count_q16);
+          kRates, rate, static_cast<uint64_t>(run) * 4 + rate, [](uint64_t) { ++dropped; }, &bytes, &count_q16);
       const Weights after = WeightsIn(&scratch, kRates);
       ASSERT_EQ(after.bytes - before.bytes, bytes);
       ASSERT_EQ(after.count_q16 - before.count_q16, count_q16);
@@ -320,7 +320,7 @@ TEST(LiveTableThinTest, LeavesBlocksOfACoarserRateAlone) {
   int64_t bytes = 0;
   int64_t count_q16 = 0;
   table.Thin(
-      kRates, 1, [](uint64_t) { ++dropped; }, &bytes, &count_q16);
+      kRates, 1, 1, [](uint64_t) { ++dropped; }, &bytes, &count_q16);
   EXPECT_EQ(dropped, 0u);
   EXPECT_EQ(bytes, 0);
   ASSERT_TRUE(table.Take(0x1000, &block));
