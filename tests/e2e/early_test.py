@@ -10,10 +10,7 @@ import harness
 class Early(harness.Case):
     def test_blocks_from_before_the_beginning(self):
         """More than any fixed pool holds; they are measured, reallocated and freed later, also by another thread."""
-        run = self.run_both(harness.program("early_allocation"))
-        self.assertEqual((run.status, run.out), (0, b"done\n"))
-        report = self.report(self.recording(run.pid))
-        self.assert_exact(report)
+        report = self.report_of_both(harness.program("early_allocation"))
         kept = sum(site["live_allocations"] for site in report["sites"] if site["live_bytes"] == 100 * site["live_allocations"])
         self.assertEqual(kept, 1000)
 

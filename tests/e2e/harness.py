@@ -161,6 +161,14 @@ class Case(unittest.TestCase):
         self.assertEqual((done.status, done.err), (0, b""))
         return self.report(self.recording(done.pid))
 
+    def report_of_both(self, *command, symbols=False):
+        """Runs a program that writes "done" without and with the library; returns its report, which must be exact."""
+        run = self.run_both(*command)
+        self.assertEqual((run.status, run.out), (0, b"done\n"))
+        report = self.report(self.recording(run.pid), symbols=symbols)
+        self.assert_exact(report)
+        return report
+
     def assert_balanced(self, report):
         """The totals of a recording, and the sums over its sites, agree with each other."""
         totals = report["totals"]

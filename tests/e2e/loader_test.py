@@ -6,16 +6,9 @@ import harness
 
 
 class Loader(harness.Case):
-    def check(self, *command):
-        run = self.run_both(*command)
-        self.assertEqual((run.status, run.out), (0, b"done\n"))
-        report = self.report(self.recording(run.pid))
-        self.assert_exact(report)
-        return report
-
     def load_and_unload(self, threads, rounds):
         plugins = [harness.program(f"libplugin_{letter}.so") for letter in "AB"]
-        report = self.check(harness.program("load_and_unload"), threads, rounds, *plugins)
+        report = self.report_of_both(harness.program("load_and_unload"), threads, rounds, *plugins)
         for plugin in plugins:
             inner = [site for site in report["sites"] if site["stack"] and site["stack"][0]["module"] == plugin]
             # By turns: each block by the library that was loaded, though the other was at the same address before.
@@ -29,11 +22,11 @@ class Loader(harness.Case):
         self.load_and_unload(3, 200)
 
     def test_program_with_its_own_loader_functions(self):
-        report = self.check(harness.program("own_loader_functions"))
+        report = self.report_of_both(harness.program("own_loader_functions"))
         self.assertEqual(max(site["live_allocations"] for site in report["sites"]), 1000)
 
     def test_stacks_name_the_program(self):
-        report = self.check(harness.program("own_loader_functions"))
+        report = self.report_of_both(harness.program("own_loader_functions"))
         site = max(report["sites"], key=lambda entry: entry["live_allocations"])
         modules = [frame["module"] for frame in site["stack"]]
         self.assertEqual(modules[0], harness.program("own_loader_functions"))
@@ -42,12 +35,12 @@ class Loader(harness.Case):
     def test_deep_binding_and_origin(self):
         """A library bound to libc itself: its calls pass by, and nothing of what the program asked for is changed. A block that
         was freed unseen is forgotten when its address is given out again."""
-        report = self.check(harness.program("deep_binding"), harness.program("libmaker_user.so"))
+        report = self.report_of_both(harness.program("deep_binding"), harness.program("libmaker_user.so"))
         self.assertEqual(sum(site["live_allocations"] for site in report["sites"] if site["live_bytes"] == 150_000), 500)
         self.assertLess(report["totals"]["live_allocations"], 600)
 
     def test_thread_locals_of_libraries(self):
-        report = self.check(harness.program("thread_locals_of_libraries"), 8, 50, harness.program("libthread_local_plugin.so"))
+        report = self.report_of_both(harness.program("thread_locals_of_libraries"), 8, 50, harness.program("libthread_local_plugin.so"))
         self.assertLess(report["totals"]["live_allocations"], 100)
         self.assertGreater(report["totals"]["allocations"], 8 * 50 * 3)
 

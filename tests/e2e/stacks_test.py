@@ -17,11 +17,7 @@ class OddStacks(harness.Case):
     def setUp(self):
         super().setUp()
         if not self.kept:
-            run = self.run_both(harness.program("odd_stacks"))
-            self.assertEqual((run.status, run.out), (0, b"done\n"))
-            report = self.report(self.recording(run.pid), symbols=True)
-            self.assert_exact(report)
-            for site in report["sites"]:
+            for site in self.report_of_both(harness.program("odd_stacks"), symbols=True)["sites"]:
                 size, rest = divmod(site["live_bytes"], max(site["live_allocations"], 1))
                 if site["live_allocations"] and not rest and 200 < size < 210:
                     self.kept.setdefault(size, []).append(site)

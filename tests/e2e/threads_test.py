@@ -4,20 +4,13 @@ import harness
 
 
 class Threads(harness.Case):
-    def check(self, *command):
-        run = self.run_both(*command)
-        self.assertEqual((run.status, run.out), (0, b"done\n"))
-        report = self.report(self.recording(run.pid))
-        self.assert_exact(report)
-        return report
-
     def live_of_size(self, report, size):
         """Number of live blocks at sites whose blocks all have this size."""
         return sum(site["live_allocations"] for site in report["sites"]
                    if site["live_allocations"] and site["live_bytes"] == size * site["live_allocations"])
 
     def check_short_threads(self, program):
-        report = self.check(program, 10_000, 50)
+        report = self.report_of_both(program, 10_000, 50)
         self.assertGreaterEqual(report["totals"]["allocations"], 100_000)
         self.assertGreaterEqual(report["totals"]["frees"], 90_000)
         self.assertEqual(self.live_of_size(report, 32), 10_000)
@@ -30,7 +23,7 @@ class Threads(harness.Case):
 
     def test_allocations_at_the_end(self):
         threads = 8
-        report = self.check(harness.program("late_allocation"), threads)
+        report = self.report_of_both(harness.program("late_allocation"), threads)
         for size, count in ((101, threads), (103, 4 * threads), (107, 1), (109, 1), (113, 1)):
             self.assertEqual(self.live_of_size(report, size), count, f"blocks of {size} bytes")
         self.assertEqual(self.live_of_size(report, 5000) + self.live_of_size(report, 6000), 0)
