@@ -154,6 +154,7 @@ class Container(harness.Case):
         self.finish(process)
 
     def test_killed_by_its_limit(self):
+        DOCKER.need_memory_limits()
         self.name = "mt-oom-" + os.path.basename(self.root).lower().replace("_", "-")
         # As Kubernetes mounts it: a file of its own, which it reads after the death.
         message = os.path.join(self.root, "termination-log")

@@ -81,6 +81,11 @@ class DockerDaemon:
             raise AssertionError(f"docker {' '.join(map(str, arguments))}: {done.stderr}")
         return done
 
+    def need_memory_limits(self):
+        """Raises NoDocker where a limit would be discarded: what should be killed by it would fill this machine."""
+        if self.call("info", "--format={{.MemoryLimit}}").stdout.strip() != "true":
+            raise NoDocker("containers have no memory limit here: there is no memory controller")
+
     def make_image(self, name, tree):
         """An image that holds a FileTree."""
         path = os.path.join(self.root, "image.tar")

@@ -36,6 +36,7 @@ class FirstFiveMinutes(harness.Case):
         KernelLog()  # room for the kernel's full report
         docker = docker_daemon.DockerDaemon()
         self.addCleanup(docker.close)
+        docker.need_memory_limits()
         docker.make_image("shop", file_tree.FileTree().add_program("shop", program))
         block = SECTION.search(document())[2]
         for written, here in (("IMAGE", "shop /shop"), ("docker run", "docker run --network=none --memory-swap=100m"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import unittest
 
 import harness
 from docker_daemon import DockerDaemon
@@ -15,12 +16,10 @@ LIMIT_BYTES = 64 << 20
 def setUpModule():
     global docker
     docker = DockerDaemon()
+    unittest.addModuleCleanup(docker.close)
+    docker.need_memory_limits()
     tree = FileTree().add_program("usr/bin/hog", harness.program("hog")).add_busybox("sh", "sleep")
     docker.make_image("shop", tree.add("usr/lib/libmemtrace.so", harness.LIBRARY))
-
-
-def tearDownModule():
-    docker.close()
 
 
 class Container(harness.Case):

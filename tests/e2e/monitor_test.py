@@ -186,6 +186,7 @@ class Container(Monitoring):
     def test_by_name_until_its_oom_kill(self):
         docker = DockerDaemon()
         self.addCleanup(docker.close)
+        docker.need_memory_limits()
         docker.make_image("hog", FileTree().add_busybox("sh", "sleep"))
         script = "while [ ! -e /go ]; do sleep 0.05; done; x=a; while true; do x=$x$x; done"
         identity = docker.run("-d", "--memory=32m", "--name=shop", "hog", "/bin/sh", "-c", script, check=True).stdout.strip()
