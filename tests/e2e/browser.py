@@ -28,7 +28,9 @@ class Browser:
                    "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
                    "--hide-scrollbars", "--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={self.profile}",
                    f"--window-size={width},{height}", "about:blank"]
-        isolate = ["unshare", "--net"] if os.geteuid() == 0 else []
+        isolate = ["unshare", "--net"]
+        if subprocess.run([*isolate, "true"], capture_output=True, check=False).returncode != 0:
+            isolate = []
         self.process = subprocess.Popen(["bash", "-c", script, "browser", *isolate, *command], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
                                         pass_fds=(to_browser, from_browser), env={**os.environ, "HOME": self.profile})

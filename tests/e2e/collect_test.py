@@ -77,7 +77,9 @@ class Process(Collecting):
         process = self.start_recorded()
         small = os.path.join(self.root, "small")
         os.mkdir(small)
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", small], check=True)
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", small], capture_output=True, text=True, check=False)
+        if mounted.returncode != 0:
+            self.skipTest("no permission to mount: " + mounted.stderr.strip())
         self.addCleanup(subprocess.run, ["umount", small], check=True)
         done = self.memtrace("collect", process.pid, "-o", small + "/out")
         self.assertEqual((done.returncode, done.stdout), (1, ""))
@@ -167,8 +169,10 @@ class HostileContainer(Collecting):
     def test_perf_map_is_a_link_out(self):
         process = self.enter()
         os.symlink(self.secret, f"{self.system}/tmp/perf-{process.pid}.map")
-        path = self.memtrace("snapshot", process.pid, "-o", self.work).stdout.strip()
-        with open(path, "rb") as snapshot:
+        done = self.memtrace("snapshot", process.pid, "-o", self.work)
+        if "no recording mapped" in done.stderr:
+            self.skipTest("without CAP_SYS_ADMIN the kernel does not show what a process in another root directory has mapped")
+        with open(done.stdout.strip(), "rb") as snapshot:
             self.assertNotIn(SECRET.encode(), snapshot.read())
 
     def test_a_recording_that_lies(self):

@@ -35,6 +35,12 @@ def _parents():
                     yield directory, version
 
 
+def need_any():
+    """Raises NoCgroup where none can be seen, so that `memtrace monitor` has nothing to show."""
+    if not any(_parents()):
+        raise NoCgroup("no memory cgroup is mounted here")
+
+
 def _write(path, text):
     with open(path, "w") as file:
         file.write(text)

@@ -4,6 +4,7 @@ import os
 import subprocess
 
 import harness
+import memory_cgroup
 
 NOBODY = 65534
 NO_PROCESS = "4194304"  # above the largest process id
@@ -51,7 +52,6 @@ USAGE = [
     (["check", "--pid", "web"], 2, ["--pid", "`web` is no process id", "`memtrace check --help`"]),
     (["monitor", "--count", "-1"], 2, ["--count", "`-1` is no number of rows", "`memtrace monitor --help`"]),
     (["monitor", "/nope"], 1, ["no memory cgroup /nope", "/proc/PID/cgroup"]),
-    (["monitor", "--plot", "{}/none/x", "--interval", "24h", "1"], 1, ["cannot write", "none/x: No such file"]),
     (["check", "--pid", "0"], 2, ["`0` is no process id"]),
     (["snapshot", "9" * 5000], 1, ["docker ps -a"]),
     (["inject", "docker", "--volume", "a b"], 2, ["--volume", "small letters"]),
@@ -90,6 +90,10 @@ class Messages(harness.Case):
 
     def test_usage(self):
         self.check(USAGE)
+
+    def test_a_plot_that_cannot_be_written(self):
+        memory_cgroup.need_any()
+        self.check([(["monitor", "--plot", "{}/none/x", "--interval", "24h", "1"], 1, ["cannot write", "none/x: No such file"])])
 
     def test_report(self):
         self.check(REPORT, program=harness.REPORT)

@@ -11,7 +11,7 @@ import xml.dom.minidom
 import harness
 from docker_daemon import DockerDaemon
 from file_tree import FileTree
-from memory_cgroup import MemoryCgroup
+from memory_cgroup import MemoryCgroup, need_any
 
 LIMIT_BYTES = 64 << 20
 # Holds as many MiB as it is told on standard input, line by line.
@@ -26,6 +26,10 @@ for line in sys.stdin:
 
 
 class Monitoring(harness.Case):
+    def setUp(self):
+        super().setUp()
+        need_any()
+
     def cgroup(self, limit=LIMIT_BYTES):
         made = MemoryCgroup(limit)
         self.addCleanup(made.__exit__)

@@ -1,7 +1,7 @@
 """The worlds in which worlds_test.py runs the same library: releases, libcs, allocators, limits.
 
 A world says how a program is started in it, where the programs are, and how much is recorded there. Those that mount
-something need root; the test process has a mount namespace of its own, so that nothing stays behind.
+something need root that may; the test process has a mount namespace of its own, so that nothing stays behind.
 """
 
 import ctypes
@@ -55,6 +55,7 @@ class World:
 
     records = EXACT
     needs_root = False
+    needs_mounts = False
     smallest_stack = 16384  # PTHREAD_STACK_MIN
     env = {}
     # Behaviour (as in worlds_test.py): why it cannot be had here, or (how much is recorded, why).
@@ -143,7 +144,7 @@ class Linked(World):
 class Chroot(World):
     """The root directory of another release, made by scripts/worlds; the programs are compiled there."""
 
-    needs_root = True
+    needs_root = needs_mounts = True
 
     def prepare(self):
         self.root = os.path.join(CHROOTS, self.name)
@@ -201,7 +202,7 @@ class Nobody(World):
 
 
 class WithoutProc(World):
-    needs_root = True
+    needs_root = needs_mounts = True
 
     def enter(self, case):
         own_mounts()
@@ -211,7 +212,7 @@ class WithoutProc(World):
 class ReadOnlyRoot(World):
     """Nothing can be written but a volume at MEMTRACE_DIR and the program's own directory."""
 
-    needs_root = True
+    needs_root = needs_mounts = True
 
     def enter(self, case):
         own_mounts()
@@ -255,7 +256,7 @@ class SmallCgroup(World):
 class SmallDirectory(World):
     """MEMTRACE_DIR is a file system of `size`, filled if `full`."""
 
-    needs_root = True
+    needs_root = needs_mounts = True
     full = False
 
     def set_up(self, case):
