@@ -45,7 +45,9 @@ struct SimpleStep {
     cfa = (rule.kind() == StepKind::kSp ? sp : fp) + rule.cfa_bytes();
     const uintptr_t ra_slot = cfa - rule.ra_bytes();
     const uintptr_t fp_slot = cfa - rule.fp_bytes();
-    if (ra_slot < sp || ra_slot >= slots_end || fp_slot < sp || fp_slot >= slots_end) [[unlikely]]
+    // What lies below sp is far above it without a sign.
+    const uintptr_t farthest = ra_slot - sp > fp_slot - sp ? ra_slot - sp : fp_slot - sp;
+    if (farthest >= (sp < slots_end ? slots_end - sp : 0)) [[unlikely]]
       return false;
     if (!arch::kReturnAddressIsPushed && ra_slot == cfa) [[unlikely]]
       return false;
