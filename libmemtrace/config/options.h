@@ -27,9 +27,9 @@ inline constexpr int kMaxSnapshotPercents = 8;
 struct Options {
   char directory[kMaxPath];  // absolute, without a slash at the end
   Sample sample;
-  uint64_t sample_bytes;                            // mean interval; 1 with kExact, 0 with kAuto
-  uint32_t budget_ppm;                              // share of the process's CPU time (core/budget_law.h), 10,000 is 1 %
-  int signal;                                       // 0: none
+  uint64_t sample_bytes;  // mean interval; 1 with kExact, 0 with kAuto
+  uint32_t budget_ppm;    // share of the process's CPU time (core/budget_law.h), 10,000 is 1 %
+  int signal;             // 0: none
   uint8_t snapshot_percents[kMaxSnapshotPercents];  // ascending, each once, 1..100
   int snapshot_percent_count;
   bool keep_always;

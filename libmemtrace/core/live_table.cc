@@ -110,7 +110,8 @@ void LiveTable::ReleaseEmpty(LiveBucket* home) {
     if (!overflow_lock_.TryAcquire()) return;  // it stays, for the next block that comes
     const uint32_t link = Load(before->meta) & format::kBucketNextMask;
     SetNext(before, Load(bucket->meta) & format::kBucketNextMask);
-    // In between: who read unlinks_ before this finds it changed, who reads it now does not come to the bucket any more.
+    // In between: who read unlinks_ before this finds it changed, who reads it now does not come to the bucket any
+    // more.
     unlinks_.fetch_add(1, std::memory_order_acq_rel);
     SetNext(bucket, free_overflow_);
     free_overflow_ = link;

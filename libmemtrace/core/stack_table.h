@@ -12,8 +12,8 @@
 namespace memtrace::core {
 
 // A new stack's nodes are numbered one after the other, so most nodes are followed by their first child: that is where
-// it is looked for. The index, which finds the others, lies in private memory and may forget: then a frame gets a second
-// node, and readers merge stacks that are equal. So neither growing the index nor losing a race needs a lock.
+// it is looked for. The index, which finds the others, lies in private memory and may forget: then a frame gets a
+// second node, and readers merge stacks that are equal. So neither growing the index nor losing a race needs a lock.
 class StackTable {
  public:
   bool Open(Recording* recording);

@@ -34,9 +34,7 @@ const char* const* EnvironmentOnStack() {
   return reinterpret_cast<const char* const*>(arguments + count + 1);
 }
 
-const char* const* Environment() {
-  return &environ != nullptr && environ != nullptr ? environ : EnvironmentOnStack();
-}
+const char* const* Environment() { return &environ != nullptr && environ != nullptr ? environ : EnvironmentOnStack(); }
 
 template <typename Function>
 void Find(Function* function, const char* name) {

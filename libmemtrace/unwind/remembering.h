@@ -5,8 +5,9 @@
 // sp and fp; then it only checks that the words above still hold the same values. A step depends on nothing but pc, sp,
 // fp and those words, so by induction the frames above are what a full walk would find: this is exact, not a guess.
 //
-// In code without frame pointers that register holds anything, and what functions save of it changes all the time. Where
-// no frame outwards takes it for one before another value is restored, neither it nor the word it is restored from counts.
+// In code without frame pointers that register holds anything, and what functions save of it changes all the time.
+// Where no frame outwards takes it for one before another value is restored, neither it nor the word it is restored
+// from counts.
 #ifndef MEMTRACE_UNWIND_REMEMBERING_H_
 #define MEMTRACE_UNWIND_REMEMBERING_H_
 
@@ -96,8 +97,8 @@ inline bool IsUnmoved(const Registers& start, const StackLimits& limits, Remembe
   const uint32_t count = stack->count;
   if (count == 0 || stack->verifiable != count || stack->high != limits.high) return false;
   const RememberedFrame& top = stack->frames()[count - 1];
-  return IsEnteredAt(top, start.pc, start.sp, start.fp) &&
-         stack->module_generation == ModuleGeneration() && WordsUnchanged(stack->words(), top.words);
+  return IsEnteredAt(top, start.pc, start.sp, start.fp) && stack->module_generation == ModuleGeneration() &&
+         WordsUnchanged(stack->words(), top.words);
 }
 
 // Walks the stack from `start`; afterwards `stack` holds it, and the outermost *kept frames are the same places in the

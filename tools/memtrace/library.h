@@ -9,8 +9,8 @@ namespace memtrace::commands {
 
 void AddLibraryOption(CLI::App* app, std::string* library);
 
-// Absolute path of the library that was given, else of the one that belongs to this program. Empty, and has said why, if
-// it is not there or cannot be read.
+// Absolute path of the library that was given, else of the one that belongs to this program. Empty, and has said why,
+// if it is not there or cannot be read.
 std::string UsableLibrary(const std::string& given = "");
 
 }  // namespace memtrace::commands

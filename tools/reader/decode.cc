@@ -4,7 +4,6 @@
 #include <cstring>
 
 #include "libmemtrace/format/weight.h"
-#include "libmemtrace/format/weight.h"
 #include "tools/common/quantity.h"
 #include "tools/reader/jemalloc_profile.h"
 

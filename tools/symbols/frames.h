@@ -76,8 +76,8 @@ class FrameTable {
   std::optional<PerfMap> jit_;
 };
 
-// How many innermost frames are of libraries' helpers that only pass an allocation on; 0 if all are. What a helper calls
-// in its own module and has no name (a static function of a stripped program) is a part of it.
+// How many innermost frames are of libraries' helpers that only pass an allocation on; 0 if all are. What a helper
+// calls in its own module and has no name (a static function of a stripped program) is a part of it.
 size_t LeadingHelpers(const FrameTable& table, std::span<const uint32_t> stack);
 
 // The frame that a user knows a site by: the innermost one behind the helpers. nullptr for an unknown stack.

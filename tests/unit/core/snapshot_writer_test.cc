@@ -38,10 +38,10 @@ class SnapshotWriterTest : public ::testing::Test {
   int Write(uint32_t number, rt::TextBuilder* path) {
     std::vector<uint8_t> workspace(kSnapshotWorkspaceBytes);
     const int names = OpenPerfMap(scratch_.header().pid);
-    const int result = WriteSnapshot({scratch_->data(), scratch_->reserved_bytes(), "/proc/self", &cgroup_,
-                                      rt::Text(stem_.data(), stem_.size()), number, format::Trigger::kRequest, 0,
-                                      workspace.data(), names},
-                                     path);
+    const int result = WriteSnapshot(
+        {scratch_->data(), scratch_->reserved_bytes(), "/proc/self", &cgroup_, rt::Text(stem_.data(), stem_.size()),
+         number, format::Trigger::kRequest, 0, workspace.data(), names},
+        path);
     if (names >= 0) close(names);
     return result;
   }

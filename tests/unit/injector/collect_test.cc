@@ -34,9 +34,11 @@ class CollectTest : public testing::Test {
 };
 
 TEST_F(CollectTest, TakesRegularFilesOutOfAnArchive) {
-  const std::string script = "cd " + directory_ +
-                             " && mkdir -p in/deep && printf one > in/a.rec && printf two > in/deep/b.rec && ln -s /etc/passwd in/c.rec && "
-                             "printf long > in/" + std::string(150, 'n') + " && tar -cf - --format=pax in";
+  const std::string script =
+      "cd " + directory_ +
+      " && mkdir -p in/deep && printf one > in/a.rec && printf two > in/deep/b.rec && ln -s /etc/passwd in/c.rec && "
+      "printf long > in/" +
+      std::string(150, 'n') + " && tar -cf - --format=pax in";
   std::map<std::string, int> seen;
   EXPECT_TRUE(ReadTar({"/bin/sh", "-c", script}, 1000, [&](const std::string& name) {
     ++seen[name];
@@ -50,7 +52,8 @@ TEST_F(CollectTest, TakesRegularFilesOutOfAnArchive) {
 }
 
 TEST_F(CollectTest, AnArchiveIsBounded) {
-  const std::string script = "cd " + directory_ + " && head -c 5000 /dev/zero > big && printf x > small && tar -cf - big small";
+  const std::string script =
+      "cd " + directory_ + " && head -c 5000 /dev/zero > big && printf x > small && tar -cf - big small";
   int asked = 0;
   EXPECT_TRUE(ReadTar({"/bin/sh", "-c", script}, 1000, [&](const std::string& name) {
     ++asked;
@@ -76,7 +79,9 @@ TEST_F(CollectTest, FactsOfBinaries) {
   const ElfFacts facts = ReadElfFacts(self.get());
   EXPECT_EQ(facts.build_id.size(), 40u);
   EXPECT_EQ(facts.debug_link, "");
-  std::ofstream(directory_ + "/torn", std::ios::binary) << "\x7f" "ELF\2\1\1" << std::string(57, '\xff');
+  std::ofstream(directory_ + "/torn", std::ios::binary) << "\x7f"
+                                                           "ELF\2\1\1"
+                                                        << std::string(57, '\xff');
   const Descriptor torn(open((directory_ + "/torn").c_str(), O_RDONLY | O_CLOEXEC));
   EXPECT_EQ(ReadElfFacts(torn.get()).build_id, "");
   EXPECT_EQ(ReadElfFacts(-1).build_id, "");

@@ -75,7 +75,9 @@ TEST_F(ContainerRootTest, CopiesAreBoundedAndReplaceNothing) {
 TEST(PrintableTest, ShowsWhatATerminalWouldObey) {
   EXPECT_EQ(Printable("plain text, gr\xc3\xbc\xc3\x9f"), "plain text, gr\xc3\xbc\xc3\x9f");
   EXPECT_EQ(Printable("\x1b[2J\r\n\x07"), "\\x1b[2J\\x0d\\x0a\\x07");
-  EXPECT_EQ(Printable("\xc2\x9b" "31m"), "\\xc2\\x9b31m");  // CSI as one character
+  EXPECT_EQ(Printable("\xc2\x9b"
+                      "31m"),
+            "\\xc2\\x9b31m");  // CSI as one character
   EXPECT_EQ(Printable("\xff\xc3("), "\\xff\\xc3(");
   EXPECT_EQ(Printable("\xe0\x80\x9b"), "\\xe0\\x80\\x9b");  // ESC in an overlong form
   EXPECT_EQ(Printable("\xed\xa0\x80"), "\\xed\\xa0\\x80");  // a surrogate

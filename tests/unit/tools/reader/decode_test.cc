@@ -70,7 +70,8 @@ TEST(DecodeTest, NewerVersionNamesBoth) {
   const Result<Profile> result = DecodeBytes(bytes);
   ASSERT_FALSE(result.ok());
   EXPECT_EQ(result.error().code, ErrorCode::kUnknownVersion);
-  EXPECT_THAT(result.error().Text(), AllOf(HasSubstr("version 7"), HasSubstr("version " + std::to_string(format::kVersion))));
+  EXPECT_THAT(result.error().Text(),
+              AllOf(HasSubstr("version 7"), HasSubstr("version " + std::to_string(format::kVersion))));
 }
 
 TEST(DecodeTest, EveryTruncationGivesAProfileThatSaysWhatIsMissing) {
