@@ -35,8 +35,17 @@ LookState SearchToItsEnd(const RecordedProcess& process) {
   return look;
 }
 
+class LostBlocksTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    GTEST_SKIP() << "a sanitizer's shadow takes longer to look through than a search may take";
+#endif
+  }
+};
+
 // The copy tells its result before it has given its memory back.
-TEST(LostBlocksTest, OneSearchRightAfterAnother) {
+TEST_F(LostBlocksTest, OneSearchRightAfterAnother) {
   RecordedProcess process;
   EXPECT_EQ(process.Run(kAsked,
                         [&] {
@@ -48,7 +57,7 @@ TEST(LostBlocksTest, OneSearchRightAfterAnother) {
             0);
 }
 
-TEST(LostBlocksTest, NoSecondSearchBesideOneThatIsUnderWay) {
+TEST_F(LostBlocksTest, NoSecondSearchBesideOneThatIsUnderWay) {
   RecordedProcess process;
   EXPECT_EQ(process.Run(kAsked,
                         [&] {
@@ -74,7 +83,7 @@ TEST(LostBlocksTest, NoSecondSearchBesideOneThatIsUnderWay) {
 }
 
 // Neither the parent's copy nor what that tells it is the child's.
-TEST(LostBlocksTest, AForkedChildSearchesForItself) {
+TEST_F(LostBlocksTest, AForkedChildSearchesForItself) {
   RecordedProcess process;
   EXPECT_EQ(process.Run(kAsked,
                         [&] {
