@@ -18,7 +18,7 @@ namespace memtrace::core {
 struct Usage {
   uint64_t cpu_ns;   // of the whole process
   uint64_t wall_ns;  // CLOCK_MONOTONIC
-  uint64_t slow_ns;  // of that, spent in the slow path
+  uint64_t slow_ns;  // of cpu_ns, spent in the slow path
   uint64_t stays;    // in the slow path
 };
 
